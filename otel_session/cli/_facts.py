@@ -1,0 +1,105 @@
+"""What a span is about, in few words: its label, its query, its error."""
+
+from __future__ import annotations
+
+from otel_session import attributes as names
+from otel_session.cli._text import first_line
+from otel_session.cli._tree import Node
+from otel_session.store.decode import Attributes, EventView, LogView, SpanView, text
+
+# What older instrumentations send in place of the names in `attributes.py`; read here, written nowhere.
+_OLD_METHOD, _OLD_STATUS_CODE, _OLD_PATH = "http.method", "http.status_code", "http.target"
+_OLD_DB_SYSTEM, _OLD_DB_TEXT = "db.system", "db.statement"
+
+
+def method(span: SpanView) -> str:
+    """The request's HTTP method, `""` when the span is not about HTTP."""
+    return text(span.attributes, names.HTTP_REQUEST_METHOD) or text(span.attributes, _OLD_METHOD)
+
+
+def path(span: SpanView) -> str:
+    """The request's path with its values, `""` when unknown."""
+    return text(span.attributes, names.URL_PATH) or text(span.attributes, _OLD_PATH).partition("?")[0]
+
+
+def route(span: SpanView) -> str:
+    """The request's route, else its path, else `""`."""
+    return text(span.attributes, names.HTTP_ROUTE) or path(span)
+
+
+def status_code(span: SpanView) -> int | None:
+    """The response's HTTP status code."""
+    for name in (names.HTTP_RESPONSE_STATUS_CODE, _OLD_STATUS_CODE):
+        code = span.attributes.get(name)
+        if isinstance(code, int):
+            return code
+    return None
+
+
+def label(span: SpanView) -> str:
+    """`GET /deals/<int:deal_id>` for HTTP served, the query summary for a statement, else the span's name."""
+    if span.kind == "SERVER" and method(span) and route(span):
+        return f"{method(span)} {route(span)}"
+    return text(span.attributes, names.DB_QUERY_SUMMARY) or span.name or "(no name)"
+
+
+def is_statement(span: SpanView) -> bool:
+    """Whether the span is one database statement, also one of an older instrumentation."""
+    return span.is_statement or (span.kind == "CLIENT" and _OLD_DB_SYSTEM in span.attributes)
+
+
+def query_text(span: SpanView) -> str:
+    """The statement's text on one line, `""` when it was not recorded."""
+    return " ".join((text(span.attributes, names.DB_QUERY_TEXT) or text(span.attributes, _OLD_DB_TEXT)).split())
+
+
+def exceptions_of(node: Node) -> list[EventView]:
+    """The span's exception events, but for those a log record of the same span tells already."""
+    told = {(log.exception_type, log.exception_message) for log in node.logs if log.exception_type}
+    return [e for e in node.span.events if e.name == names.EVENT_EXCEPTION and exception_key(e.attributes) not in told]
+
+
+def exception_key(attributes: Attributes) -> tuple[str, str]:
+    """An exception's type and message, each `""` when absent."""
+    return text(attributes, names.EXCEPTION_TYPE), text(attributes, names.EXCEPTION_MESSAGE)
+
+
+def exception_text(attributes: Attributes) -> str:
+    """`ZeroDivisionError: division by zero`: type and first line of the message, `""` when there is no exception."""
+    kind, message = exception_key(attributes)
+    return ": ".join(part for part in (kind, first_line(message)[0]) if part)
+
+
+def own_error(span: SpanView) -> str:
+    """What the span itself says about its failure, `""` if nothing beyond a status code that is shown anyway."""
+    kind = text(span.attributes, names.ERROR_TYPE)
+    code = text(span.attributes, names.DB_RESPONSE_STATUS_CODE)
+    words = [kind if kind != str(status_code(span)) else "", f"({code})" if code else ""]
+    said = " ".join(word for word in words if word)
+    message = first_line(span.status_message)[0]
+    return f"{said}: {message}" if said and message and message not in said else said or message
+
+
+def cause(node: Node) -> str:
+    """The likeliest reason why a request failed: its own exception, else the first error under it; `""` if unknown."""
+    by_weight: dict[int, str] = {}
+    for under in node.descendants():
+        span, here = under.span, under is node
+        for event in span.events:
+            if event.name == names.EVENT_EXCEPTION:
+                by_weight.setdefault(0 if here else 2, exception_text(event.attributes))
+        for log in under.logs:
+            if log.is_error:
+                by_weight.setdefault(1 if log.exception_type else 4, exception_text(log.attributes) or said(log))
+        if span.is_error:
+            by_weight.setdefault(5 if here else 3, own_error(span) or ("" if here else f"{label(span)} failed"))
+    return next((by_weight[weight] for weight in sorted(by_weight) if by_weight[weight]), "")
+
+
+def said(log: LogView) -> str:
+    """A log record in one line: an event's name and reason, else the message's first line."""
+    message = first_line(log.message)[0]
+    if not log.event_name:
+        return message
+    reason = text(log.attributes, names.SESSION_END_REASON)
+    return " ".join(part for part in (log.event_name, f"({reason})" if reason else "", message) if part)

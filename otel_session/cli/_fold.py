@@ -1,0 +1,163 @@
+"""What of a long list is worth a line: repeated statements become one, dull entries give way to a count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from otel_session import attributes as names
+from otel_session.cli._build import Build
+from otel_session.cli._facts import exceptions_of, is_statement, label, query_text
+from otel_session.cli._tree import Node
+from otel_session.store.decode import EventView, LogView, text
+
+_FOLD_FROM = 3
+_SUSPECT_FROM = 5
+_WARN = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """How much is shown.
+
+    Attributes:
+        full: Whether every entry, whole messages and stack traces are shown.
+        slow_ns: A request that takes this long is slow; a statement or a call is at a third of it.
+        limit: Entries shown at the top level and under any one span.
+    """
+
+    full: bool = False
+    slow_ns: int = 300_000_000
+    limit: int = 100
+
+    def is_slow(self, node: Node) -> bool:
+        """Whether a span took long for what it is."""
+        part = 3 if is_statement(node.span) or node.span.kind == "CLIENT" else 1
+        return node.span.duration_ns * part >= self.slow_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Statements of one text that came again and again in a run, with nothing but statements between them."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def total_ns(self) -> int:
+        """Their time, added up."""
+        return sum(node.span.duration_ns for node in self.nodes)
+
+    @property
+    def slowest_ns(self) -> int:
+        """The longest of them."""
+        return max(node.span.duration_ns for node in self.nodes)
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it looks like one query per row of another query's result."""
+        return len(self.nodes) >= _SUSPECT_FROM and label(self.nodes[0].span).upper().startswith("SELECT")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Entries in a row that are not shown."""
+
+    entries: tuple[Node | LogView | EventView | Fold, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildChange:
+    """From here on a service ran another build."""
+
+    time_ns: int
+    old: Build
+    new: Build
+
+
+Entry: TypeAlias = Node | LogView | EventView | Fold | LeftOut | BuildChange
+
+
+def starts_at(entry: Node | LogView | EventView | BuildChange) -> int:
+    """When an entry began, in nanoseconds since the epoch."""
+    return entry.span.start_ns if isinstance(entry, Node) else entry.time_ns
+
+
+def entries_under(node: Node, detail: Detail) -> list[Entry]:
+    """What is shown under a span: its spans, log records and events in time order."""
+    events = [event for event in node.span.events if event.name != names.EVENT_EXCEPTION]
+    return condense([*node.children, *node.logs, *events, *exceptions_of(node)], detail)
+
+
+def condense(items: Sequence[Node | LogView | EventView | BuildChange], detail: Detail) -> list[Entry]:
+    """Sort entries by time, fold repeated statements, and leave out what is beyond the limit; `full` only sorts."""
+    in_order = sorted(items, key=starts_at)
+    ordered: list[Entry] = [*in_order]
+    return ordered if detail.full else _thinned(_folded(ordered, detail), detail)
+
+
+def _folded(entries: list[Entry], detail: Detail) -> list[Entry]:
+    folded: list[Entry] = []
+    run: list[Node] = []
+    for entry in entries:
+        if isinstance(entry, Node) and _is_plain_statement(entry, detail):
+            run.append(entry)
+            continue
+        folded += _fold_run(run)
+        run = []
+        folded.append(entry)
+    return folded + _fold_run(run)
+
+
+def _is_plain_statement(node: Node, detail: Detail) -> bool:
+    span = node.span
+    nothing_under = not (node.children or node.logs or span.events)
+    return nothing_under and is_statement(span) and not span.is_error and not detail.is_slow(node)
+
+
+def _fold_run(run: list[Node]) -> list[Entry]:
+    # Grouped, not only neighbours: two lazy loads per row alternate, and the identity map breaks their rhythm.
+    groups: dict[tuple[str, ...], list[Node]] = {}
+    for node in run:
+        span = node.span
+        key = (span.parent_span_id, label(span), query_text(span), text(span.attributes, names.DB_NAMESPACE))
+        groups.setdefault(key, []).append(node)
+    folded: list[tuple[int, Entry]] = []
+    for group in groups.values():
+        if len(group) >= _FOLD_FROM:
+            folded.append((group[0].span.start_ns, Fold(tuple(group))))
+        else:
+            folded += [(node.span.start_ns, node) for node in group]
+    return [entry for _, entry in sorted(folded, key=lambda pair: pair[0])]
+
+
+def _thinned(entries: list[Entry], detail: Detail) -> list[Entry]:
+    if len(entries) <= detail.limit:
+        return entries
+    ranked = sorted(range(len(entries)), key=lambda index: _weight(entries[index], detail), reverse=True)
+    kept = set(ranked[: detail.limit])
+    thinned: list[Entry] = []
+    gap: list[Node | LogView | EventView | Fold] = []
+    for index, entry in enumerate(entries):
+        if index not in kept and not isinstance(entry, BuildChange | LeftOut):
+            gap.append(entry)
+            continue
+        thinned += [*_closed(gap), entry]
+        gap = []
+    return thinned + _closed(gap)
+
+
+def _closed(gap: list[Node | LogView | EventView | Fold]) -> list[Entry]:
+    # The line that says "1 left out" is no shorter than the one left out.
+    return [LeftOut(tuple(gap))] if len(gap) > 1 else [*gap]
+
+
+def _weight(entry: Entry, detail: Detail) -> tuple[int, int]:
+    if isinstance(entry, Node):
+        failed = any(node.span.is_error or any(log.is_error for log in node.logs) for node in entry.descendants())
+        return (3 if failed else 2 if detail.is_slow(entry) else 0, entry.span.duration_ns)
+    if isinstance(entry, LogView):
+        return (3 if entry.is_error else 1 if entry.severity >= _WARN else 0, 0)
+    if isinstance(entry, Fold):
+        return (1, entry.total_ns)
+    return (3 if isinstance(entry, EventView) and entry.name == names.EVENT_EXCEPTION else 0, 0)

@@ -1,0 +1,116 @@
+"""`otel-session show SESSION`: what happened in one session, as a tree in time order."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from otel_session.cli._build import builds_of, services_of
+from otel_session.cli._fold import Detail
+from otel_session.cli._header import count_slow, header, look_first
+from otel_session.cli._json import session_as_json, write_json
+from otel_session.cli._lines import Pen
+from otel_session.cli._margin import Margin
+from otel_session.cli._render import build_changes, timeline
+from otel_session.cli._session import previous_session, summarize, users
+from otel_session.cli._source import add_store_argument, find_session, opened_store
+from otel_session.cli._terminal import Piece, Screen, open_screen, write
+from otel_session.cli._tree import Forest, grow
+from otel_session.cli._units import parse_count, parse_span
+from otel_session.store.decode import LogView, SpanView, decode_log, decode_span
+from otel_session.store.records import LogRow, SessionSummary, SpanRow
+
+_LOOK_FIRST_FROM = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes to its parser."""
+    parser.add_argument("session", metavar="SESSION", help="a session's id, or how it begins, as in log lines")
+    parser.add_argument("--full", action="store_true", help="every statement, whole messages, stack traces, SQL")
+    slow = Detail().slow_ns
+    parser.add_argument("--slow", type=parse_span, default=slow, metavar="TIME", help="what is slow (default: 300ms)")
+    limit = Detail().limit
+    parser.add_argument(
+        "--limit",
+        type=parse_count,
+        default=limit,
+        metavar="N",
+        help=f"at most N requests, and N entries in each: errors and the slowest first (default: {limit})",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document, with everything in it")
+    parser.add_argument("--width", type=parse_count, metavar="N", help="columns to use (default: the terminal's)")
+    parser.add_argument("--no-color", action="store_true", help="plain text, also on a terminal")
+    add_store_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one session.
+
+    With `--json`: `{"session": {...}, "requests": [...], "logs": [...]}`.
+
+    * `session` has the keys of `sessions --json`, and `previous_session_id` and `users` (ids or their hashes).
+    * `requests` are the root spans in time order, requests or not (`request` tells). Each span has `trace_id`,
+      `span_id`, `parent_span_id`, `orphan` (null, or why a span with a parent is a root: `missing`, `elsewhere`,
+      `loop`), `name`, `label`, `kind`, `request`, `statement`, `started_utc`, `start_unix_nano`, `duration_ms`,
+      `status`, `status_message`, `error`, `cause`, `method`, `route`, `status_code`, `correlation_id`, `time_ms` (of a
+      request: `database`, `session_store`, `calls`, `own_code`), `build`, `scope`, `damaged` (its record could not be
+      decoded), `attributes`, `events`, `links`, its `logs` and its `children`. Spans nested deeper than 50 levels are
+      listed beside their parent.
+    * `logs` are the log records of no stored span: `time_utc`, `time_unix_nano`, `level`, `severity`, `error`,
+      `logger`, `event`, `message`, `trace_id`, `span_id`, `damaged`, `attributes`.
+
+    What is not known is null. Bytes are base64; NaN and infinities are their names.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        UnknownSessionError: None or several are meant; the message lists candidates.
+        StoreError: There is no store, or it cannot be read.
+    """
+    with opened_store(args) as reader:
+        session_id = find_session(reader, args.session)
+        spans, logs = reader.spans(session_id), reader.logs(session_id)
+    story = _read(session_id, spans, logs)
+    if args.json:
+        write([write_json(session_as_json(story.summary, story.previous_id, story.users, story.forest))])
+        return 0
+    detail = Detail(full=args.full, slow_ns=args.slow, limit=args.limit)
+    write(_lines(story, detail, open_screen(width=args.width, color=not args.no_color)))
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """A session, decoded."""
+
+    summary: SessionSummary
+    previous_id: str | None
+    users: list[str]
+    forest: Forest
+
+
+def _read(session_id: str, spans: Sequence[SpanRow], logs: Sequence[LogRow]) -> _Story:
+    span_views, log_views = [decode_span(row) for row in spans], [decode_log(row) for row in logs]
+    everything: list[SpanView | LogView] = [*span_views, *log_views]
+    return _Story(
+        summarize(session_id, spans, logs), previous_session(everything), users(everything), grow(span_views, log_views)
+    )
+
+
+def _lines(story: _Story, detail: Detail, screen: Screen) -> Iterator[str]:
+    summary, forest = story.summary, story.forest
+    changes = build_changes(forest)
+    yield from header(summary, story.previous_id, story.users, changes, count_slow(forest, detail), screen)
+    if len(forest.roots) + len(forest.loose_logs) >= _LOOK_FIRST_FROM:
+        first = list(look_first(forest, summary.first_ns, detail, screen))
+        yield from ["", *first] if first else []
+    many_services = len(services_of(builds_of(summary.resources))) > 1
+    pen = Pen(Margin(screen, summary.first_ns), detail, many_services)
+    yield ""
+    yield pen.margin.heading()
+    yield from timeline(forest, changes, pen)
+    if pen.hidden and not detail.full:
+        yield ""
+        yield screen.line(Piece("--full shows every statement, whole messages, stack traces and SQL", "dim"))

@@ -1,0 +1,216 @@
+"""Who is here: the session, the correlation id and the user, in OpenTelemetry's context and in W3C baggage.
+
+An `Identity` lives as long as one request, rerun or run. It is put into a context once; everything that inherits the
+context (asyncio tasks, `copy_context`, helper threads) sees the same object.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import baggage
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
+from otel_session import attributes as names
+from otel_session import ids
+from otel_session.visits import Visit
+
+_KEY = otel_context.create_key("otel_session.identity")
+_QUIET = otel_context.create_key("otel_session.quiet")
+_get_value = otel_context.get_value
+
+
+class Identity:
+    """One request's session, correlation id and user.
+
+    Attributes:
+        session_id: Public session id, or None while no session is known.
+        previous_id: Id of the session this one continues after it expired.
+        correlation_id: Id of this request.
+        confirmed: Whether the client brought the session id back.
+        attributes: What goes onto each span and log record; rebuilt when the user becomes known. Do not change it.
+        visit: The browser's visit, when our own cookie is the source.
+        set_cookie: Whether the response has to (re)write the cookie.
+        ended: Whether `end_session()` was called: the response deletes the cookie.
+        over_tls: Whether the request came over TLS: the cookie is Secure then.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "attributes",
+        "confirmed",
+        "correlation_id",
+        "ended",
+        "over_tls",
+        "previous_id",
+        "session_id",
+        "set_cookie",
+        "user",
+        "visit",
+    )
+
+    def __init__(
+        self,
+        session_id: str | None,
+        correlation_id: str | None = None,
+        *,
+        previous_id: str | None = None,
+        confirmed: bool = False,
+        visit: Visit | None = None,
+        set_cookie: bool = False,
+    ) -> None:
+        self.session_id = session_id
+        self.correlation_id = correlation_id or ids.new_correlation_id()
+        self.previous_id = previous_id
+        self.confirmed = confirmed
+        self.visit = visit
+        self.set_cookie = set_cookie
+        self.ended = False
+        self.over_tls = False
+        self.user: tuple[str, str] | None = None
+        self._deadline: float | None = None
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        built = {names.CORRELATION_ID: self.correlation_id}
+        if self.session_id is not None:
+            built[names.SESSION_ID] = self.session_id
+        if self.user is not None:
+            built[self.user[0]] = self.user[1]
+        self.attributes = built
+
+    def request_attributes(self) -> dict[str, str | bool]:
+        """What goes onto the span of the request itself: beside the ids, what is said once for each request."""
+        built: dict[str, str | bool] = dict(self.attributes)
+        if self.confirmed and self.session_id is not None:
+            built[names.SESSION_CONFIRMED] = True
+        if self.previous_id is not None:
+            built[names.SESSION_PREVIOUS_ID] = self.previous_id
+        return built
+
+    def set_session(self, session_id: str, *, confirmed: bool) -> None:
+        """Give the identity its session, when the source is known only after the request began."""
+        self.session_id, self.confirmed = session_id, confirmed
+        self._rebuild()
+
+    def set_correlation_id(self, correlation_id: str) -> None:
+        """Replace the correlation id; spans already started keep the one they have."""
+        self.correlation_id = correlation_id
+        self._rebuild()
+
+    def set_user(self, attribute: str, value: str) -> None:
+        """Name the user by `user.hash` or, where that was asked for, `user.id`."""
+        self.user = (attribute, value)
+        self._rebuild()
+
+    def until(self, deadline: float) -> Identity:
+        """A copy that counts only until `deadline` (seconds of `time.monotonic()`), for helper threads."""
+        twin = Identity(self.session_id, self.correlation_id, previous_id=self.previous_id, confirmed=self.confirmed)
+        twin.user, twin._deadline = self.user, deadline
+        twin._rebuild()
+        return twin
+
+
+def current(context: Context | None = None) -> Identity | None:
+    """The identity in a context (the current one by default), or None. Costs about 0.1 µs."""
+    found = _get_value(_KEY, context)
+    if found is None:
+        return None
+    identity: Identity = found  # type: ignore[assignment]  # only `put` writes this key
+    if identity._deadline is not None and time.monotonic() > identity._deadline:
+        return None
+    return identity
+
+
+def put(identity: Identity, context: Context | None = None, *, in_baggage: bool = True) -> Context:
+    """A context with the identity in it, and session and correlation id in its baggage unless told otherwise.
+
+    Ids of either name that came in as baggage are replaced or removed, so that nobody else's travel on.
+    """
+    built = otel_context.set_value(_KEY, identity, context)
+    known = baggage.get_all(built)
+    for name, value in ((names.SESSION_ID, identity.session_id), (names.CORRELATION_ID, identity.correlation_id)):
+        if in_baggage and value is not None:
+            built = baggage.set_baggage(name, value, built)
+        elif name in known:
+            built = baggage.remove_baggage(name, built)
+    return built
+
+
+def without_identity(context: Context | None = None) -> Context:
+    """The same context with nobody in it."""
+    return otel_context.set_value(_KEY, None, context)
+
+
+def quiet(context: Context | None = None) -> Context:
+    """A context in which our instrumentors make no spans (requests excluded by their URL)."""
+    return otel_context.set_value(_QUIET, True, context)
+
+
+def is_quiet(context: Context | None = None) -> bool:
+    """Whether our instrumentors are to make no spans here."""
+    return _get_value(_QUIET, context) is not None
+
+
+def current_session() -> str | None:
+    """The current session's id, or None when no session is known here."""
+    identity = current()
+    return identity.session_id if identity else None
+
+
+def get_correlation_id() -> str | None:
+    """The current correlation id, or None outside of a request, rerun or run."""
+    identity = current()
+    return identity.correlation_id if identity else None
+
+
+def set_correlation_id(correlation_id: str) -> None:
+    """Use this correlation id from here on.
+
+    Inside a request it replaces the request's id; elsewhere it is kept in the current context until the context ends.
+
+    Raises:
+        ValueError: The id has more than 128 characters or others than letters, digits and `._:@+=/~-`.
+    """
+    if not ids.is_valid_id(correlation_id):
+        raise ValueError(
+            f"The correlation id {correlation_id[:40]!r} cannot be used; "
+            "expected 1 to 128 letters, digits or ._:@+=/~- and a letter or digit first."
+        )
+    identity = current()
+    if identity is None:
+        otel_context.attach(put(Identity(None, correlation_id)))
+    else:
+        identity.set_correlation_id(correlation_id)
+
+
+def new_correlation_id() -> str:
+    """Make a new correlation id and use it from here on."""
+    made = ids.new_correlation_id()
+    set_correlation_id(made)
+    return made
+
+
+def ensure_correlation_id() -> str:
+    """The current correlation id; a new one where there is none yet."""
+    return get_correlation_id() or new_correlation_id()
+
+
+@contextmanager
+def bound_session(session_id: str, *, correlation_id: str | None = None) -> Iterator[Identity]:
+    """Run a block as part of a session, for work that no request started.
+
+    Raises:
+        ValueError: The id has more than 128 characters or others than letters, digits and `._:@+=/~-`.
+    """
+    if not ids.is_valid_id(session_id):
+        raise ValueError(f"The session id {session_id[:40]!r} cannot be used; expected 1 to 128 letters or digits.")
+    identity = Identity(session_id, correlation_id, confirmed=True)
+    token = otel_context.attach(put(identity))
+    try:
+        yield identity
+    finally:
+        otel_context.detach(token)

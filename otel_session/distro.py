@@ -1,0 +1,202 @@
+"""What zero-code start-up calls, and the same in code.
+
+`opentelemetry-instrument` takes our distribution and configurator when no other is installed or when they are named
+(`OTEL_PYTHON_DISTRO=otel_session`); beside another one, `pre_instrument` adds the ids to the pipeline that one made.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # its package has no types
+from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+from opentelemetry.util._importlib_metadata import entry_points
+
+from otel_session import activation, config, destinations
+from otel_session.config import Config
+from otel_session.exceptions import MissingExtraError
+
+_log = logging.getLogger("otel_session")
+_NAME = "otel_session"
+_DISTRO = "OTEL_PYTHON_DISTRO"
+_CONFIGURATOR = "OTEL_PYTHON_CONFIGURATOR"
+
+
+def _others(group: str) -> list[Any]:
+    return [found for found in entry_points(group=group) if found.name != _NAME]
+
+
+def _in_charge() -> bool:
+    """Whether the pipeline is ours to make: we are named, or nobody else is there."""
+    variables = config.environment()
+    if _NAME in (variables.get(_DISTRO), variables.get(_CONFIGURATOR)):
+        return True
+    return not _others("opentelemetry_distro") and not _others("opentelemetry_configurator")
+
+
+class Distribution(BaseDistro):  # type: ignore[misc]
+    """Our distribution. Hands over to another one that is installed, unless ours was named."""
+
+    _other: Any = None
+
+    def _configure(self, **kwargs: Any) -> None:
+        if _in_charge():
+            if _others("opentelemetry_configurator"):
+                config.set_default(_CONFIGURATOR, _NAME)
+            return
+        for found in _others("opentelemetry_distro"):
+            other = found.load()()
+            if isinstance(other, BaseDistro):
+                self._other = other
+                other.configure(**kwargs)
+                return
+
+    def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
+        """Switch an instrumentor on, the way of the distribution in charge."""
+        if self._other is not None:
+            self._other.load_instrumentor(entry_point, **kwargs)
+        else:
+            super().load_instrumentor(entry_point, **kwargs)
+
+
+class Configurator(_OTelSDKConfigurator):
+    """Makes the SDK's providers: what `OTEL_*_EXPORTER` says, else OTLP when an endpoint is set, else the local store.
+
+    Hands over to another configurator that is installed, unless ours was named.
+    """
+
+    def _configure(self, **kwargs: Any) -> None:
+        if not _in_charge():
+            for found in _others("opentelemetry_configurator"):
+                found.load()().configure(**kwargs)
+                return
+            return
+        settings = config.active_or_report()
+        if config.sdk_disabled() or settings is None:
+            return
+        if config.environment().get("OTEL_CONFIG_FILE"):
+            _log.info(
+                "OTEL_CONFIG_FILE is set: exporters, samplers and the resource come from that file alone. Name the "
+                "detector otel_session_build and the exporter otel_session_local there to have them."
+            )
+            super()._configure()  # type: ignore[no-untyped-call]
+            return
+        made = {**destinations.exporters(settings), "resource_attributes": _resource(), **kwargs}
+        super()._configure(**made)  # type: ignore[no-untyped-call]
+
+
+def _resource() -> dict[str, Any]:
+    """The build stamp and our name; what `OTEL_RESOURCE_ATTRIBUTES` says is left to it."""
+    from opentelemetry.sdk.resources import OTELResourceDetector
+
+    from otel_session._version import __version__
+    from otel_session.attributes import TELEMETRY_DISTRO_NAME, TELEMETRY_DISTRO_VERSION
+    from otel_session.build_stamp import BuildStampDetector
+
+    ours: dict[str, Any] = {TELEMETRY_DISTRO_NAME: "otel-session", TELEMETRY_DISTRO_VERSION: __version__}
+    ours.update(BuildStampDetector().detect().attributes)
+    said = OTELResourceDetector().detect().attributes
+    return {key: value for key, value in ours.items() if key not in said}
+
+
+def pre_instrument() -> None:
+    """The `opentelemetry_pre_instrument` hook: ids onto everything, whoever made the pipeline. Never raises."""
+    try:
+        if config.disabled_instrumentations() & {"*", _NAME} or config.sdk_disabled():
+            return
+        settings = config.active_or_report()
+        if settings is None:
+            return
+        activation.activate(settings)
+        if not _in_charge() or config.environment().get("OTEL_CONFIG_FILE"):
+            activation.mention_build_stamp()
+    except Exception:
+        _log.warning("otel-session could not add its ids to the telemetry", exc_info=True)
+
+
+def instrument(
+    *,
+    app: Any = None,
+    engine: Any = None,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+    **settings: Any,
+) -> None:
+    """Switch everything on, in code. A second call adds the app or engine it names; otherwise it changes nothing.
+
+    Args:
+        app: A Flask application; with an app or an engine given, only those are instrumented.
+        engine: A SQLAlchemy engine, sync or async.
+        tracer_provider: Use this provider instead of the global one; the same for the two below. Without a provider
+            of the SDK anywhere, one is made as at zero-code start-up.
+        meter_provider: See above.
+        logger_provider: See above.
+        **settings: Fields of `Config`, which win over the environment.
+
+    Raises:
+        ConfigError: A setting or variable cannot be used.
+        MissingExtraError: The app or engine given needs a library that is not installed.
+    """
+    if config.sdk_disabled():
+        return
+    chosen = Config.load(**settings)
+    config.HttpConfig.load()
+    config.activate(chosen)
+    if tracer_provider is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        Configurator().configure()  # type: ignore[no-untyped-call]
+    activation.activate(chosen, tracer_provider=tracer_provider, logger_provider=logger_provider)
+    providers = {
+        "tracer_provider": tracer_provider,
+        "meter_provider": meter_provider,
+        "logger_provider": logger_provider,
+    }
+    everything = app is None and engine is None
+    _switch_on("logging", "LoggingInstrumentor", providers)
+    _switch_on("threading", "ThreadingInstrumentor", providers)
+    if everything or app is not None:
+        _switch_on("flask", "FlaskInstrumentor", {**providers, "app": app}, needed=app is not None)
+    if everything or engine is not None:
+        _switch_on("sqlalchemy", "SQLAlchemyInstrumentor", {**providers, "engine": engine}, needed=engine is not None)
+
+
+def uninstrument() -> None:
+    """Switch everything off and put back what was changed.
+
+    A provider that was made for the process stays (OpenTelemetry has no way to unset one), without our processors.
+    """
+    for room, name in _ROOMS:
+        module = _loaded(room)
+        if module is not None:
+            getattr(module, name)().uninstrument()
+    activation.deactivate()
+    config.activate(None)
+
+
+_ROOMS = (
+    ("flask", "FlaskInstrumentor"),
+    ("sqlalchemy", "SQLAlchemyInstrumentor"),
+    ("threading", "ThreadingInstrumentor"),
+    ("logging", "LoggingInstrumentor"),
+)
+
+
+def _switch_on(room: str, name: str, arguments: dict[str, Any], *, needed: bool = False) -> None:
+    try:
+        module = importlib.import_module(f"otel_session.instrumentors.{room}")
+    except ModuleNotFoundError as error:
+        if not needed:
+            return
+        raise MissingExtraError(
+            f"The {room} instrumentor needs {error.name}. Install it with: pip install 'otel-session[{room}]'"
+        ) from error
+    getattr(module, name)().instrument(skip_dep_check=True, **arguments)
+
+
+def _loaded(room: str) -> Any:
+    import sys
+
+    return sys.modules.get(f"otel_session.instrumentors.{room}")

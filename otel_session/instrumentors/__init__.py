@@ -1,0 +1,1 @@
+"""The rooms that know a framework; each is imported only where its framework is."""

@@ -1,0 +1,266 @@
+"""One request on its way: its span, its response's headers, its end."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter
+from typing import Any, cast
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.instrumentation.propagators import get_global_response_propagator
+from opentelemetry.trace import Span, Status, StatusCode
+
+from otel_session import attributes as names
+from otel_session import failures, propagation
+from otel_session._guard import guarded, report
+from otel_session.config import Config, HttpConfig
+from otel_session.context import Identity
+from otel_session.instrumentors.flask.attributes import response_header_attributes
+from otel_session.propagators import BothResponsePropagators, SessionResponsePropagator
+
+ENVIRON_KEY = "otel_session.request"
+"""Where the environ keeps the request, so that an application inside an application makes no second span."""
+
+_NOT_MODIFIED = 304
+
+
+class ServedRequest:
+    """What we hold while one request is served. Ends once, whoever notices the end first.
+
+    Attributes:
+        route: The rule that matched, such as `/deals/<int:deal_id>`; None when none did, or before it is known.
+        status: HTTP status code, 0 while there is none.
+        error: The last exception that a handler or the server saw, whether or not it made the request fail.
+    """
+
+    def __init__(
+        self,
+        environ: dict[str, Any],
+        context: otel_context.Context,
+        identity: Identity,
+        settings: Config,
+        http: HttpConfig,
+        span: Span | None,
+        on_end: Callable[[ServedRequest, float], None],
+        *,
+        excluded: bool = False,
+    ) -> None:
+        self.environ = environ
+        self.context = context
+        self.identity = identity
+        self.span = span
+        self.status = 0
+        self.route: str | None = None
+        self.error: BaseException | None = None
+        self.content_length: int | None = None
+        self._settings = settings
+        self._http = http
+        self._on_end = on_end
+        self._excluded = excluded
+        self._headers: list[tuple[str, str]] = []
+        self._started = perf_counter()
+        self._endpoint = ""
+        self._ended = False
+
+    def _look_at_route(self) -> None:
+        # Flask empties `werkzeug.request` when it is done, so this is asked while it still answers.
+        request = self.environ.get("werkzeug.request")
+        if request is not None:
+            rule = getattr(request, "url_rule", None)
+            self.route = None if rule is None else str(rule.rule)
+            self._endpoint = getattr(request, "endpoint", None) or ""
+
+    def start_response(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """A `start_response` that adds our headers (PEP 3333)."""
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            ours = self._answer(status, headers) or headers
+            return original(status, ours) if exc_info is None else original(status, ours, exc_info)
+
+        return start_response
+
+    @guarded
+    def _answer(self, status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        self.status = int(status[:3])
+        self._look_at_route()
+        present = {name.lower(): value for name, value in headers}
+        length = present.get("content-length", "")
+        self.content_length = int(length) if length.isdigit() else None
+        answered = list(headers)
+        allowed = self._may_set_cookie(present)
+        for name, value in propagation.response_headers(self.identity, self._settings, cookie_allowed=allowed):
+            if name == "Set-Cookie" or name.lower() not in present:
+                answered.append((name, value))
+        self._ask_others(answered)
+        if self.span is not None and self.span.is_recording():
+            self._headers = answered
+        return answered
+
+    def _may_set_cookie(self, present: dict[str, str]) -> bool:
+        if self._excluded or self.status == _NOT_MODIFIED:
+            return False
+        if self._endpoint == "static" or self._endpoint.endswith(".static"):
+            return False
+        return not propagation.publicly_cacheable(present.get("cache-control"), present.get("expires"))
+
+    def _ask_others(self, headers: list[tuple[str, str]]) -> None:
+        propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
+        if isinstance(propagator, BothResponsePropagators):
+            propagator = propagator.first
+        if propagator is not None and not isinstance(propagator, SessionResponsePropagator):
+            propagator.inject(headers, context=self.context, setter=_ListSetter())
+
+    def failed(self, error: BaseException) -> None:
+        """Note an exception; whether it makes the request an error is known when the status is."""
+        self.error = error
+        self._look_at_route()
+
+    def end(self) -> None:
+        """The body has been sent, or its client has gone."""
+        if self._ended:
+            return
+        self._ended = True
+        self.environ.pop(ENVIRON_KEY, None)
+        try:
+            self._on_end(self, perf_counter() - self._started)
+            if self.span is not None:
+                if self.span.is_recording():
+                    self._describe(self.span)
+                self.span.end()
+        except Exception:
+            report("ServedRequest.end")
+
+    @property
+    def error_type(self) -> str | None:
+        """`error.type`: the exception that escaped or led to a 5xx answer, else such a status itself."""
+        if self.error is not None and (self.status >= 500 or self.status == 0):
+            return failures.type_name(self.error)
+        return str(self.status) if self.status >= 500 else None
+
+    def _describe(self, span: Span) -> None:
+        told: dict[str, Any] = response_header_attributes(self._headers, self._http)
+        if self.status:
+            told[names.HTTP_RESPONSE_STATUS_CODE] = self.status
+        route = self.route
+        if route is not None:
+            told[names.HTTP_ROUTE] = route
+            method = str(self.environ.get("REQUEST_METHOD", ""))
+            span.update_name(f"{method} {route}")
+        error_type = self.error_type
+        if error_type is not None:
+            told[names.ERROR_TYPE] = error_type
+            self._tell_error(span)
+        span.set_attributes(told)
+
+    def _tell_error(self, span: Span) -> None:
+        if self.error is None:
+            span.set_status(Status(StatusCode.ERROR))
+            return
+        message = failures.message(self.error)
+        span.set_status(Status(StatusCode.ERROR, message))
+        if self._http.exception_events:
+            span.add_event(
+                names.EVENT_EXCEPTION,
+                {
+                    names.EXCEPTION_TYPE: failures.type_name(self.error),
+                    names.EXCEPTION_MESSAGE: message,
+                    names.EXCEPTION_STACKTRACE: failures.stacktrace(self.error),
+                },
+            )
+
+    def body(self, iterable: Any) -> Iterable[bytes]:
+        """The response's body, watched to its end; its code runs in the request's context."""
+        wrapper = self.environ.get("wsgi.file_wrapper")
+        if isinstance(wrapper, type) and isinstance(iterable, wrapper):
+            self._watch_file(iterable)
+            return cast("Iterable[bytes]", iterable)
+        return _Body(self, iterable)
+
+    def _watch_file(self, iterable: Any) -> None:
+        # The server may hand such a file to the kernel, if it gets it as it is.
+        close = getattr(iterable, "close", None)
+
+        def close_and_end() -> None:
+            try:
+                if close is not None:
+                    close()
+            finally:
+                self.end()
+
+        try:
+            iterable.close = close_and_end
+            weakref.finalize(iterable, self.end)
+        except Exception:  # written in C: its end cannot be seen
+            self.end()
+
+
+class _ListSetter:
+    """Appends to WSGI's list of headers."""
+
+    def set(self, carrier: list[tuple[str, str]], key: str, value: str) -> None:
+        carrier.append((key, value))
+
+
+class _Body:
+    """A response's iterable. Each step is bracketed by the request's context, on one thread, strictly nested."""
+
+    __slots__ = ("__weakref__", "_iterable", "_iterator", "_left", "_request")
+
+    def __init__(self, request: ServedRequest, iterable: Any) -> None:
+        self._request = request
+        self._iterable = iterable
+        self._iterator: Iterator[bytes] | None = None
+        # With a known length the last byte is the end, whether or not the server asks for more or closes.
+        self._left = request.content_length
+
+    def __iter__(self) -> _Body:
+        return self
+
+    def __next__(self) -> bytes:
+        request = self._request
+        token = otel_context.attach(request.context)
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._iterable)
+            chunk = next(self._iterator)
+        except StopIteration:
+            request.end()
+            raise
+        except BaseException as error:
+            request.failed(error)
+            request.status = 0 if isinstance(error, Exception) else request.status
+            request.end()
+            raise
+        finally:
+            otel_context.detach(token)
+        if self._left is not None:
+            self._left -= len(chunk)
+            if self._left <= 0:
+                request.end()
+        return chunk
+
+    def close(self) -> None:
+        request = self._request
+        token = otel_context.attach(request.context)
+        try:
+            close = getattr(self._iterable, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            request.failed(error)
+            raise
+        finally:
+            otel_context.detach(token)
+            request.end()
+
+    def __del__(self) -> None:
+        # Test clients drop a response without closing it.
+        self._request.end()
+
+
+def current_span_is_local(context: otel_context.Context | None = None) -> bool:
+    """Whether a span of this process is current: then a request is served inside of another server's span."""
+    known = trace.get_current_span(context).get_span_context()
+    return known.is_valid and not known.is_remote

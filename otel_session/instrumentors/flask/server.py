@@ -1,0 +1,160 @@
+"""Begin a request: who sent it, is it excluded, who makes the server span."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import quote
+
+from opentelemetry import context as otel_context
+from opentelemetry import metrics, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind
+
+from otel_session import attributes as names
+from otel_session import context as here
+from otel_session import propagation, propagators
+from otel_session._guard import guarded, report
+from otel_session.config import Config, HttpConfig
+from otel_session.context import Identity
+from otel_session.instrumentors.flask.attributes import LazyAttributes, method_of, request_attributes
+from otel_session.instrumentors.flask.request import ENVIRON_KEY, ServedRequest, current_span_is_local
+
+SCOPE = "otel_session.flask"
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)  # advised by semconv
+
+
+class Server:
+    """Serves requests of instrumented applications. One for the process; safe from any thread."""
+
+    def __init__(self, settings: Config, http: HttpConfig, tracer_provider: Any, meter_provider: Any) -> None:
+        self.settings = settings
+        self.http = http
+        self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+        meter = metrics.get_meter(SCOPE, meter_provider=meter_provider)
+        self._duration = meter.create_histogram(
+            names.METRIC_HTTP_SERVER_REQUEST_DURATION,
+            unit="s",
+            description="Duration of HTTP server requests.",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+        self._active = meter.create_up_down_counter(
+            names.METRIC_HTTP_SERVER_ACTIVE_REQUESTS,
+            unit="{request}",
+            description="Number of active HTTP server requests.",
+        )
+
+    def serve(
+        self, environ: dict[str, Any], start_response: Callable[..., Any], inner: Callable[..., Any], *, span: bool
+    ) -> Iterable[bytes]:
+        """Call a WSGI application as one request.
+
+        Args:
+            environ: PEP 3333.
+            start_response: PEP 3333.
+            inner: The application.
+            span: Whether the server span is ours; False when the official Flask instrumentation makes it.
+        """
+        request = None if ENVIRON_KEY in environ else self._begin(environ, span)
+        if request is None:
+            served: Iterable[bytes] = inner(environ, start_response)
+            return served
+        token = otel_context.attach(request.context)
+        try:
+            body = inner(environ, request.start_response(start_response))
+        except BaseException as error:
+            request.failed(error)
+            request.end()
+            raise
+        finally:
+            otel_context.detach(token)
+        return request.body(body)
+
+    @guarded
+    def _begin(self, environ: dict[str, Any], with_span: bool) -> ServedRequest:
+        ambient = otel_context.get_current()
+        nested = current_span_is_local(ambient)
+        base = ambient if nested else _extracted(environ)
+        identity = environ.get(propagators.IDENTITY_KEY) or here.current(base) or self._identify(environ, base)
+        environ[propagators.IDENTITY_KEY] = identity
+        context = here.put(identity, base, in_baggage=self.settings.baggage)
+        excluded = self._is_excluded(environ)
+        if excluded or not with_span:
+            context = here.quiet(context) if excluded else context
+            request = ServedRequest(
+                environ, context, identity, self.settings, self.http, None, _nothing, excluded=excluded
+            )
+        else:
+            request = self._begin_span(environ, context, identity, nested)
+        environ[ENVIRON_KEY] = request
+        return request
+
+    def _begin_span(self, environ: dict[str, Any], context: Context, identity: Identity, nested: bool) -> ServedRequest:
+        def attributes() -> dict[str, Any]:
+            return {**request_attributes(environ, self.http), **identity.request_attributes()}
+
+        method = method_of(environ)
+        span = self._tracer.start_span(
+            "HTTP" if method == "_OTHER" else method,
+            context,
+            SpanKind.INTERNAL if nested else SpanKind.SERVER,
+            attributes=LazyAttributes(attributes),
+        )
+        counted = {names.HTTP_REQUEST_METHOD: method, names.URL_SCHEME: environ.get("wsgi.url_scheme", "http")}
+        context = trace.set_span_in_context(span, context)
+        if nested:  # the server around us counts the request
+            return ServedRequest(environ, context, identity, self.settings, self.http, span, _nothing)
+        self._active.add(1, counted, context)
+
+        def on_end(request: ServedRequest, seconds: float) -> None:
+            self._active.add(-1, counted, request.context)
+            self._duration.record(seconds, _measured(request, counted), request.context)
+
+        return ServedRequest(environ, context, identity, self.settings, self.http, span, on_end)
+
+    def _identify(self, environ: dict[str, Any], base: Context) -> Identity:
+        return propagation.identify(propagators.incoming_of(environ, _getter), base, self.settings)
+
+    def _is_excluded(self, environ: dict[str, Any]) -> bool:
+        if self.http.excluded is None:
+            return False
+        host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
+        path = quote(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}", safe="/;=,", encoding="latin-1")
+        return self.http.excluded.search(f"{environ.get('wsgi.url_scheme', 'http')}://{host}{path}") is not None
+
+
+def _measured(request: ServedRequest, counted: dict[str, Any]) -> dict[str, Any]:
+    measured = dict(counted)
+    if request.status:
+        measured[names.HTTP_RESPONSE_STATUS_CODE] = request.status
+    if (route := request.route) is not None:
+        measured[names.HTTP_ROUTE] = route
+    if (error_type := request.error_type) is not None:
+        measured[names.ERROR_TYPE] = error_type
+    return measured
+
+
+def _nothing(_request: ServedRequest, _seconds: float) -> None:
+    pass
+
+
+def _extracted(environ: dict[str, Any]) -> Context:
+    try:
+        return propagate.extract(environ, Context(), _getter)
+    except Exception:  # another propagator's failure on a hostile header
+        report("propagate.extract")
+        return Context()
+
+
+class _EnvironGetter:
+    """Headers of a WSGI environ, for propagators."""
+
+    def get(self, carrier: dict[str, Any], key: str) -> list[str] | None:
+        value = carrier.get("HTTP_" + key.upper().replace("-", "_"))
+        return None if value is None else [value]
+
+    def keys(self, carrier: dict[str, Any]) -> list[str]:
+        return [key[5:].lower().replace("_", "-") for key in carrier if key.startswith("HTTP_")]
+
+
+_getter: Any = _EnvironGetter()

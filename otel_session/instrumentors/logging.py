@@ -1,0 +1,203 @@
+"""The application's log records -> OpenTelemetry log records; its handlers, formats and levels stay as they are.
+
+`Logger.callHandlers` is watched instead of adding a handler: a handler on the root logger turns
+`logging.basicConfig()` into a no-op, is dropped by `dictConfig`, and misses loggers that do not propagate.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from opentelemetry._logs import NoOpLoggerProvider, SeverityNumber, get_logger, get_logger_provider
+from opentelemetry.context import get_current
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.sdk._logs import LoggerProvider
+
+from otel_session import attributes as names
+from otel_session import context as here
+from otel_session import failures, scrub
+from otel_session._guard import report
+from otel_session.instrumentors._base import Instrumentor
+
+# The attributes every LogRecord has; all others were given by the application as `extra=`.
+_ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_EVENT_NAME = "otel.event.name"  # semconv: carries an event's name through the standard library
+_MAX_BODY_CHARS = 65_536
+_MAX_EXTRA = 64
+# These print statements with their values: their records below WARNING stay here (the query spans tell the same),
+# and of the others the arguments do.
+_SQL_LOGGERS = re.compile(
+    r"(sqlalchemy\.(engine|orm|pool)|aiosqlite|asyncpg|psycopg|psycopg2|pymysql|aiomysql|asyncmy|databases|peewee|"
+    r"django\.db\.backends|oracledb|pyodbc|duckdb)(\.|$)"
+)
+_SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}  # the log data model's names
+
+
+class LoggingInstrumentor(Instrumentor):
+    """Exports what the application logs. Stands aside for records that another OpenTelemetry handler takes."""
+
+    official_name = "logging"
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """None: it is the standard library."""
+        return ()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        exporter = _Exporter(kwargs.get("logger_provider"))
+        original = logging.Logger.callHandlers
+
+        def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+            exporter.take(logger, record)
+            original(logger, record)
+
+        self._exporter, self._original, self._ours = exporter, original, call_handlers
+        logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign, assignment]
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        self._exporter.active = False
+        if logging.Logger.callHandlers is self._ours:
+            logging.Logger.callHandlers = self._original  # type: ignore[method-assign]
+
+
+class _Exporter:
+    def __init__(self, provider: Any) -> None:
+        self.active = True
+        self._provider = provider
+        self._busy = threading.local()
+
+    def take(self, logger: logging.Logger, record: logging.LogRecord) -> None:
+        if not self.active or getattr(self._busy, "now", False):
+            return
+        self._busy.now = True  # a log line written while we export one must not start another round
+        try:
+            provider = self._provider or get_logger_provider()
+            if record.levelno < logging.WARNING and _SQL_LOGGERS.match(record.name):
+                return
+            if not _exports(provider) or not is_instrumentation_enabled() or _taken_by_another(logger):
+                return
+            _emit(record, provider)
+        except Exception:
+            report("LoggingInstrumentor")
+        finally:
+            self._busy.now = False
+
+
+def _exports(provider: Any) -> bool:
+    if isinstance(provider, NoOpLoggerProvider):
+        return False
+    if not isinstance(provider, LoggerProvider):
+        return True
+    processors = getattr(getattr(provider, "_multi_log_record_processor", None), "_log_record_processors", None)
+    return processors is None or any(not type(p).__module__.startswith("otel_session.") for p in processors)
+
+
+_other_handlers: dict[type, bool] = {}
+
+
+def _is_other_handler(kind: type) -> bool:
+    known = _other_handlers.get(kind)
+    if known is None:
+        known = any(c.__name__ == "LoggingHandler" and c.__module__.startswith("opentelemetry.") for c in kind.__mro__)
+        _other_handlers[kind] = known
+    return known
+
+
+def _taken_by_another(logger: logging.Logger) -> bool:
+    at: logging.Logger | None = logger
+    while at is not None:
+        for handler in at.handlers:
+            if _is_other_handler(type(handler)):
+                return True
+        at = at.parent if at.propagate else None
+    return False
+
+
+def _emit(record: logging.LogRecord, provider: Any) -> None:
+    context = get_current()
+    attributes: dict[str, Any] = {
+        names.CODE_FILE_PATH: record.pathname,
+        names.CODE_FUNCTION_NAME: record.funcName,
+        names.CODE_LINE_NUMBER: record.lineno,
+    }
+    event_name = None
+    if len(record.__dict__) > len(_ORDINARY) - 3:
+        event_name = _add_extra(attributes, record.__dict__)
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        attributes[names.EXCEPTION_TYPE] = failures.type_name(error)
+        attributes[names.EXCEPTION_MESSAGE] = failures.message(error)
+        attributes[names.EXCEPTION_STACKTRACE] = failures.stacktrace(error)
+    identity = here.current(context)
+    if identity is not None:
+        attributes.update(identity.attributes)
+    get_logger(record.name, logger_provider=provider).emit(
+        timestamp=int(record.created * 1e9),
+        observed_timestamp=time.time_ns(),
+        context=context,
+        severity_number=severity_of(record.levelno),
+        severity_text=_SEVERITY_TEXT.get(record.levelname, record.levelname),
+        body=body_of(record),
+        attributes=attributes,
+        event_name=event_name,
+    )
+
+
+def severity_of(level: int) -> SeverityNumber:
+    """OTLP's severity number of a logging level: 10 is DEBUG (5), 20 INFO (9), … 50 FATAL (21); 0 below 10."""
+    if level < 10:
+        return SeverityNumber.UNSPECIFIED
+    tens, ones = divmod(min(level, 53), 10)
+    return SeverityNumber(tens * 4 + 1 + min(ones, 3))
+
+
+def body_of(record: logging.LogRecord) -> str:
+    """The formatted message without SQL values, at most 65,536 characters."""
+    args = record.args
+    if args and _SQL_LOGGERS.match(record.name):
+        return str(record.msg)[:_MAX_BODY_CHARS]
+    try:
+        if isinstance(args, tuple) and any(isinstance(a, BaseException) for a in args):
+            clean = tuple(failures.message(a) if isinstance(a, BaseException) else a for a in args)
+            message = str(record.msg) % clean
+        elif not args and isinstance(record.msg, BaseException):
+            message = failures.message(record.msg)
+        else:
+            message = record.getMessage()
+    except Exception:
+        message = str(record.msg)  # the wrong number of arguments: the handlers complain of it themselves
+    return scrub.text(message)[:_MAX_BODY_CHARS]
+
+
+def _add_extra(attributes: dict[str, Any], fields: Mapping[str, Any]) -> str | None:
+    event_name = None
+    for key, value in fields.items():
+        if key in _ORDINARY or len(attributes) > _MAX_EXTRA:
+            continue
+        if key == _EVENT_NAME:
+            event_name = str(value)
+        elif scrub.is_sensitive(key):
+            attributes[key] = scrub.MASK
+        else:
+            attributes[key] = _plain(value)
+    return event_name
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return scrub.text(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, BaseException):
+        return failures.message(value)
+    if isinstance(value, Mapping):
+        return {
+            str(k): scrub.MASK if scrub.is_sensitive(str(k)) else _plain(v) for k, v in list(value.items())[:_MAX_EXTRA]
+        }
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value[:_MAX_EXTRA]]
+    return scrub.text(str(value))[:_MAX_BODY_CHARS]

@@ -1,0 +1,279 @@
+"""Request headers and cookies -> who is here; who is here -> response headers.
+
+Our own server instrumentors call `identify` and `response_headers` directly; `propagators.py` offers the same to
+every other framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from opentelemetry import baggage
+from opentelemetry.context import Context
+
+from otel_session import attributes as names
+from otel_session import context as here
+from otel_session import events, ids, tallies, visits
+from otel_session._guard import report
+from otel_session.config import Config
+from otel_session.context import Identity
+
+CORRELATION_HEADER = "X-Correlation-ID"
+_CORRELATION_HEADERS = ("x-correlation-id", "x-request-id")
+_MAX_COOKIE_HEADER_CHARS = 65_536
+_REFRESH_SHARE = 30
+"""The cookie's last-use time is rewritten when it is older than a thirtieth of the idle time (60 s by default)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What is looked at in a request.
+
+    Attributes:
+        header: Gives the value of a header by its lower-case name, or None.
+        peer: The IP address at the other end, None for a message without one.
+        raw: The WSGI environ, the ASGI scope, or whatever else the framework has.
+        over_tls: Whether the request came over TLS, as far as can be seen.
+        is_http: Whether this is a request of a client, not a message of a broker.
+    """
+
+    header: Callable[[str], str | None]
+    peer: str | None
+    raw: Any
+    over_tls: bool
+    is_http: bool = True
+
+
+def identify(incoming: Incoming, context: Context, settings: Config) -> Identity:
+    """Find out who sent a request. Always gives an identity; a bad or hostile value is ignored and counted.
+
+    Args:
+        incoming: The request.
+        context: The context extracted by the other propagators: its baggage is looked at, and believed only from
+            trusted sources.
+        settings: The configuration in force.
+    """
+    identity = _identified(incoming, context, settings)
+    identity.over_tls = incoming.over_tls
+    return identity
+
+
+def _identified(incoming: Incoming, context: Context, settings: Config) -> Identity:
+    trusted = settings.trusted_baggage.covers(incoming.peer)
+    session_id = _valid("baggage", baggage.get_baggage(names.SESSION_ID, context)) if trusted else None
+    correlation_id = _correlation_of(incoming) if incoming.is_http else None
+    if correlation_id is None and trusted:
+        correlation_id = _valid("baggage", baggage.get_baggage(names.CORRELATION_ID, context))
+    if session_id is not None:
+        return Identity(session_id, correlation_id, confirmed=True)
+    if not incoming.is_http:
+        return Identity(None, correlation_id)
+    if settings.source == "cookie":
+        return _from_cookie(incoming, settings, correlation_id)
+    return _from_outside(incoming, settings, correlation_id)
+
+
+def _from_cookie(incoming: Incoming, settings: Config, correlation_id: str | None) -> Identity:
+    now = time.time()
+    visit = _visit_of(incoming, settings, now)
+    if visit is None:
+        if not settings.cookie:
+            return Identity(None, correlation_id)
+        visit = visits.new_visit(now)
+        return Identity(visit.session_id, correlation_id, visit=visit, set_cookie=True)
+    if reason := visit.ended(now, idle_s=settings.idle_s, lifetime_s=settings.lifetime_s):
+        return _rotated(visit, reason, now, settings, correlation_id)
+    return _continued(visit, now, settings, correlation_id)
+
+
+def _continued(visit: visits.Visit, now: float, settings: Config, correlation_id: str | None) -> Identity:
+    stale = now - visit.last_s > max(1.0, settings.idle_s / _REFRESH_SHARE)
+    session_id = visit.session_id
+    identity = Identity(
+        session_id,
+        correlation_id,
+        previous_id=visit.previous_id,
+        confirmed=True,
+        visit=visit.used(int(now)),
+        set_cookie=stale or not visit.confirmed,
+    )
+    if not visit.confirmed and _first_time(("start", session_id)):
+        events.session_started(identity, start_s=visit.start_s)
+    return identity
+
+
+def _rotated(visit: visits.Visit, reason: str, now: float, settings: Config, correlation_id: str | None) -> Identity:
+    ended_id = visit.session_id
+    fresh = visits.new_visit(now, previous_id=ended_id)
+    # A visit that never came back while it lasted was not confirmed: it never started, so it does not end.
+    if visit.confirmed and _first_time(("end", ended_id)):
+        ended_s = visit.last_s + settings.idle_s if reason == "idle" else visit.start_s + settings.lifetime_s
+        events.session_ended(Identity(ended_id, correlation_id, confirmed=True), reason, at_s=min(ended_s, now))
+    return Identity(fresh.session_id, correlation_id, previous_id=ended_id, visit=fresh, set_cookie=settings.cookie)
+
+
+def _from_outside(incoming: Incoming, settings: Config, correlation_id: str | None) -> Identity:
+    kind, _, rest = settings.source.partition(":")
+    session_id = None
+    if kind == "header":
+        session_id = _valid("header", incoming.header(rest.lower()))
+    elif kind == "callable":
+        session_id = _valid("callable", _called(rest, incoming.raw))
+    identity = Identity(None, correlation_id)
+    if session_id is not None:
+        adopt(identity, session_id)
+    return identity
+
+
+def adopt(identity: Identity, session_id: str) -> None:
+    """Give an identity a session id that is not from our cookie; the second sight of an id confirms it."""
+    identity.set_session(session_id, confirmed=not _first_time(("seen", session_id)))
+    if identity.confirmed and _first_time(("start", session_id)):
+        events.session_started(identity, start_s=None)
+
+
+def _correlation_of(incoming: Incoming) -> str | None:
+    for name in _CORRELATION_HEADERS:
+        value = _valid("correlation", incoming.header(name))
+        if value is not None:
+            return value
+    return None
+
+
+def _valid(source: str, value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and ids.is_valid_id(value):
+        return value
+    tallies.count_refused(source)
+    return None
+
+
+def _visit_of(incoming: Incoming, settings: Config, now: float) -> visits.Visit | None:
+    header = incoming.header("cookie")
+    if not header:
+        return None
+    value = _cookie_named(settings.cookie_name, header)
+    if value is None:
+        return None
+    visit = visits.parse(value, now)
+    if visit is None:
+        tallies.count_refused("cookie")
+    return visit
+
+
+def _cookie_named(name: str, header: str) -> str | None:
+    # RFC 6265, 5.4: pairs separated by "; ". Ours needs no unquoting, so the header is only split, and a hostile one
+    # of any size costs a scan.
+    if len(header) > _MAX_COOKIE_HEADER_CHARS:
+        tallies.count_refused("cookie")
+        return None
+    start = 0
+    prefix = name + "="
+    while (found := header.find(prefix, start)) >= 0:
+        if found == 0 or header[found - 1] in "; ":
+            end = header.find(";", found)
+            return header[found + len(prefix) : end if end >= 0 else None].strip()
+        start = found + 1
+    return None
+
+
+_SEEN_MOST = 10_000
+_seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+_seen_lock = Lock()
+
+
+def _first_time(what: tuple[str, str]) -> bool:
+    """Whether this process sees something for the first time; it remembers the last 10,000.
+
+    Browsers send several requests at once, and each of them may be a session's second: one event is enough.
+    """
+    with _seen_lock:
+        if what in _seen:
+            _seen.move_to_end(what)
+            return False
+        _seen[what] = None
+        if len(_seen) > _SEEN_MOST:
+            _seen.popitem(last=False)
+        return True
+
+
+_callables: dict[str, Callable[..., Any]] = {}
+
+
+def load_callable(spec: str) -> Callable[..., Any]:
+    """The function that `MODULE:FUNCTION` names, imported at its first use."""
+    found = _callables.get(spec)
+    if found is None:
+        module, _, path = spec.partition(":")
+        target: Any = importlib.import_module(module)
+        for part in path.split("."):
+            target = getattr(target, part)
+        found = _callables[spec] = target
+    return found
+
+
+def _called(spec: str, raw: Any) -> object:
+    try:
+        return load_callable(spec)(raw)
+    except Exception:
+        report(f"the session id callable {spec}")
+        return None
+
+
+def response_headers(identity: Identity, settings: Config, *, cookie_allowed: bool) -> Iterator[tuple[str, str]]:
+    """The headers our identity adds to a response: the correlation id, and the cookie where it has to be written.
+
+    The cookie is given once for each request, however many layers ask.
+    """
+    yield CORRELATION_HEADER, identity.correlation_id
+    visit = identity.visit
+    if cookie_allowed and settings.cookie and visit is not None and (identity.set_cookie or identity.ended):
+        value = "" if identity.ended else visit.cookie_value()
+        identity.set_cookie = identity.ended = False
+        yield "Set-Cookie", _cookie(value, settings, over_tls=identity.over_tls)
+
+
+def _cookie(value: str, settings: Config, *, over_tls: bool) -> str:
+    parts = [
+        f"{settings.cookie_name}={value}",
+        f"Path={settings.cookie_path}",
+        f"Max-Age={int(settings.lifetime_s) if value else 0}",
+        "HttpOnly",
+        "SameSite=Lax",
+    ]
+    if settings.cookie_domain:
+        parts.append(f"Domain={settings.cookie_domain}")
+    if settings.cookie_secure == "always" or (settings.cookie_secure == "auto" and over_tls):
+        parts.append("Secure")
+    return "; ".join(parts)
+
+
+def publicly_cacheable(cache_control: str | None, expires: str | None = None) -> bool:
+    """Whether a shared cache may keep a response, and would hand its Set-Cookie to other people (RFC 9111, 3)."""
+    if cache_control is None:
+        return expires is not None and expires not in ("0", "-1")
+    said = {part.strip().partition("=")[0].lower() for part in cache_control.split(",")}
+    if said & {"private", "no-store", "no-cache"}:
+        return False
+    return bool(said & {"public", "s-maxage", "max-age", "immutable"}) or (expires is not None and expires != "0")
+
+
+def end_session() -> bool:
+    """End the current session: a `session.end` event, and a new id from the client's next request on.
+
+    Returns:
+        Whether there was a session to end.
+    """
+    identity = here.current()
+    if identity is None or identity.session_id is None:
+        return False
+    identity.ended = True
+    events.session_ended(identity, "explicit")
+    return True

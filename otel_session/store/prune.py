@@ -1,0 +1,170 @@
+"""Keeping the file within its caps: a little after each write, or all at once."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from otel_session.store._transaction import patience, writing
+from otel_session.store.victims import Victim, delete_doomed, delete_metrics, delete_rows, doom, oldest
+
+_LOW_WATER = 0.95
+"""A store that reached its cap is pruned to this share of it, so that the next writes find room."""
+_HIGH_WATER = 1.05
+"""No write returns while more than this share of the cap is in use."""
+_LARGE_SHARE = 0.5
+"""A session above this share of the cap would push out all others: it loses its own oldest rows instead."""
+_STEP_ROWS = 2_000
+"""Rows deleted in one transaction, about: some 20 ms."""
+_VACUUM_PAGES = 500
+"""Free pages given back in one transaction."""
+_MIN_WAL_BYTES, _MAX_WAL_BYTES = 256 * 1024, 16 * 1024 * 1024
+_CHECKPOINT_MS = 100
+"""How long a checkpoint, and with it all writers, waits for a reader; the next write tries again."""
+
+
+class Pruner:
+    """Two caps and what they ask for. Not thread-safe: its store lends it the connection, one thread at a time.
+
+    Every writer deletes about twice what it has just written while the file is over its cap, instead of one process
+    deleting for all: however many write, the file cannot outgrow them.
+    """
+
+    def __init__(self, *, max_bytes: int, max_age_s: float) -> None:
+        if max_bytes < 0 or max_age_s < 0:
+            raise ValueError(f"max_bytes is {max_bytes}, max_age_s is {max_age_s}; expected numbers from 0 on.")
+        self._max_bytes = max_bytes
+        self._max_age_s = max_age_s
+        self._shrinking = False
+        self._next_age_check = 0.0
+        self.wal_bytes = min(max(max_bytes // 16, _MIN_WAL_BYTES), _MAX_WAL_BYTES) if max_bytes else _MAX_WAL_BYTES
+
+    def after_write(self, connection: sqlite3.Connection, path: Path, written: int) -> None:
+        """Do the small part of the work that falls to one write of `written` rows."""
+        try:
+            if self._due(connection):
+                self._step(connection, max(2 * written, _STEP_ROWS // 4))
+                while self._max_bytes and used_bytes(connection) > self._max_bytes * _HIGH_WATER:
+                    if not self._step(connection, _STEP_ROWS):
+                        break
+                self._give_back(connection)
+            if _size(f"{path}-wal") > 2 * self.wal_bytes:
+                checkpoint(connection)
+        except sqlite3.Error:
+            # The rows are stored, and the caller must not write them again. What is wrong with the file (locked,
+            # full, damaged) is told by the next write.
+            pass
+
+    def run(self, connection: sqlite3.Connection) -> int:
+        """Prune until both caps hold and the file has shrunk; return the number of sessions deleted."""
+        self._shrinking = self._over(connection)
+        sessions = 0
+        while True:
+            deleted, doomed = self._delete(connection, _STEP_ROWS)
+            sessions += doomed
+            if not deleted:
+                break
+            time.sleep(0.002)  # long enough for a waiting writer to look for the lock
+        while free_pages(connection):
+            vacuum(connection, _VACUUM_PAGES)
+            time.sleep(0.002)
+        checkpoint(connection)
+        return sessions
+
+    def _due(self, connection: sqlite3.Connection) -> bool:
+        """Whether there may be something to delete."""
+        self._shrinking = self._shrinking or self._over(connection)
+        now = time.monotonic()
+        if self._max_age_s and now >= self._next_age_check:
+            self._next_age_check = now + min(60.0, self._max_age_s / 10)
+            return True
+        return self._shrinking
+
+    def _over(self, connection: sqlite3.Connection) -> bool:
+        return 0 < self._max_bytes < used_bytes(connection)
+
+    def _step(self, connection: sqlite3.Connection, rows: int) -> int:
+        deleted, _ = self._delete(connection, rows)
+        if deleted < rows:
+            self._shrinking = False
+        else:
+            self._next_age_check = 0.0  # more may be as old
+        return deleted
+
+    def _delete(self, connection: sqlite3.Connection, rows: int) -> tuple[int, int]:
+        """Delete about `rows` rows in one transaction.
+
+        Returns:
+            Rows and sessions deleted. Fewer rows than asked for: both caps hold.
+        """
+        deleted = doomed = 0
+        with writing(connection):
+            deleted += delete_doomed(connection, rows)
+            while deleted < rows:
+                victim = oldest(connection, large_bytes=self._large_bytes)
+                if victim is None or not self._must_go(connection, victim):
+                    break
+                if victim.kind == "session":
+                    doom(connection, victim.key)
+                    doomed += 1
+                    deleted += delete_doomed(connection, rows - deleted)
+                elif victim.kind == "rows":
+                    deleted += delete_rows(connection, victim, rows - deleted)
+                else:
+                    deleted += delete_metrics(connection, victim, rows - deleted)
+        return deleted, doomed
+
+    @property
+    def _large_bytes(self) -> int:
+        return int(self._max_bytes * _LARGE_SHARE) if self._max_bytes else 2**62
+
+    def _must_go(self, connection: sqlite3.Connection, victim: Victim) -> bool:
+        if self._max_age_s and victim.time_ns < time.time_ns() - int(self._max_age_s * 1e9):
+            return True
+        return self._shrinking and used_bytes(connection) > self._max_bytes * _LOW_WATER
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        """Shrink the file when it is above its cap or mostly air; free pages are otherwise for the next rows."""
+        free = free_pages(connection)
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        too_large = 0 < self._max_bytes < pages * _page_bytes(connection)
+        if free and (too_large or free > pages // 4):
+            vacuum(connection, _VACUUM_PAGES)
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """Size of the file without its free pages, in bytes."""
+    pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
+    return (pages - free_pages(connection)) * _page_bytes(connection)
+
+
+def free_pages(connection: sqlite3.Connection) -> int:
+    """Number of pages in the file that hold nothing."""
+    pages: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    return pages
+
+
+def vacuum(connection: sqlite3.Connection, pages: int) -> None:
+    """Cut up to `pages` free pages off the file, in a transaction of its own."""
+    # Not execute(): it stops after the first page.
+    connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Copy the write-ahead log into the file and cut it to nothing, unless a reader is in the way."""
+    with patience(connection, _CHECKPOINT_MS):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def _page_bytes(connection: sqlite3.Connection) -> int:
+    page_bytes: int = connection.execute("PRAGMA page_size").fetchone()[0]
+    return page_bytes
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
