@@ -16,7 +16,7 @@ from opentelemetry.metrics import Observation, get_meter
 from opentelemetry.propagators.composite import CompositePropagator
 
 from otel_session import attributes as names
-from otel_session import config, tallies
+from otel_session import config, events, tallies
 from otel_session._guard import report
 from otel_session.config import Config
 from otel_session.processors import IdentityLogProcessor, IdentitySpanProcessor
@@ -30,6 +30,9 @@ def activate(settings: Config, *, tracer_provider: Any = None, logger_provider: 
     """Add our processors and propagators where they are missing. Calling it again changes nothing."""
     _add_span_processor(tracer_provider or trace.get_tracer_provider())
     _add_log_processor(logger_provider or get_logger_provider())
+    if logger_provider is not None:
+        events.use_provider(logger_provider)
+        _undo.append(lambda: events.use_provider(None))
     if settings.source != "none":
         _add_propagator()
     _add_response_propagator()

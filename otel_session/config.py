@@ -292,6 +292,11 @@ def active() -> Config:
     return _active
 
 
+def is_active() -> bool:
+    """Whether a configuration is in force already."""
+    return _active is not None
+
+
 def activate(config: Config | None) -> None:
     """Put a configuration in force; None forgets it, so that the environment is read again."""
     global _active, _unusable

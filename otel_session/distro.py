@@ -143,9 +143,10 @@ def instrument(
     """
     if config.sdk_disabled():
         return
-    chosen = Config.load(**settings)
     config.HttpConfig.load()
-    config.activate(chosen)
+    if settings or not config.is_active():
+        config.activate(Config.load(**settings))
+    chosen = config.active()
     if tracer_provider is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         Configurator().configure()  # type: ignore[no-untyped-call]
     activation.activate(chosen, tracer_provider=tracer_provider, logger_provider=logger_provider)

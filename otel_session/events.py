@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from opentelemetry import _logs
 from opentelemetry._logs import SeverityNumber
@@ -14,6 +15,13 @@ from otel_session._guard import guarded
 from otel_session.context import Identity
 
 _SCOPE = "otel_session"
+_provider: Any = None
+
+
+def use_provider(provider: Any) -> None:
+    """Emit to this logger provider; None stands for the global one."""
+    global _provider
+    _provider = provider
 
 
 def session_started(identity: Identity, *, start_s: float | None) -> None:
@@ -43,7 +51,7 @@ def session_ended(identity: Identity, reason: str, *, at_s: float | None = None)
 @guarded
 def _emit(event: str, identity: Identity, at_s: float | None, extra: dict[str, str]) -> None:
     now_ns = time.time_ns()
-    _logs.get_logger(_SCOPE).emit(
+    _logs.get_logger(_SCOPE, logger_provider=_provider).emit(
         timestamp=now_ns if at_s is None else int(at_s * 1e9),
         observed_timestamp=now_ns,
         context=here.put(identity, Context(), in_baggage=False),

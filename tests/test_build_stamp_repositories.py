@@ -199,6 +199,12 @@ def test_git_that_hangs_is_given_up(clone: Path, tmp_path: Path, monkeypatch: py
     assert (stamp.branch, stamp.dirty) == ("main", None)
 
 
+def test_git_that_refuses_the_owner(clone: Path) -> None:
+    """Where git refuses a repository of another owner, as in many image builds, all but `dirty` is still stamped."""
+    stamp = write_stamp(clone, environ={**ENVIRON, "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})
+    assert (stamp.branch, stamp.dirty, stamp.commit_time) == ("main", None, "2025-12-16T07:00:00+00:00")
+
+
 def test_hook_variables_do_not_redirect_git(clone: Path, tmp_path: Path) -> None:
     """GIT_DIR and GIT_INDEX_FILE, as set inside a hook, do not make git speak of another repository."""
     other = tmp_path / "other"

@@ -37,7 +37,7 @@ class GitProgram:
         Args:
             root: Top folder of the work tree.
             environ: Variables the program runs with; `PATH` says where it is.
-            timeout_s: Seconds each question may take.
+            timeout_s: Seconds a question may take; after one that takes longer no other is asked.
         """
         self._root = root
         self._environ = {k: v for k, v in environ.items() if k not in _LOCAL_VARIABLES} | _QUIET
@@ -83,6 +83,7 @@ class GitProgram:
                     check=False,
                 )
             except (OSError, ValueError, subprocess.SubprocessError):
+                self._program = None  # what failed to start or to answer once is not waited for again
                 return None
             answer.seek(0)
             text = answer.read(_MAX_ANSWER_BYTES).decode("utf-8", "replace")

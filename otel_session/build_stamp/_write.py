@@ -30,8 +30,8 @@ def write_stamp(
     """Make `build_stamp.json` for the commit that is checked out.
 
     Works in clones, shallow clones, linked work trees, submodules and dirty trees. A detached head is named by the CI
-    service's variables when they are about this very commit, else by a tag on it. The git program is asked, ten
-    seconds a question at most, whether the tree is dirty and for what `.git` does not tell; without it `dirty` is None.
+    service's variables when they are about this very commit, else by a tag on it. The git program is asked whether the
+    tree is dirty and for what `.git` does not tell; without it, or when it takes ten seconds, `dirty` is None.
 
     Args:
         folder: A folder in the work tree.

@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from opentelemetry.context import attach, detach, get_current, set_value
-from opentelemetry.instrumentation.utils import _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
@@ -58,9 +57,9 @@ def shared_store() -> TelemetryStore:
 
 def _write(what: str, write: Callable[[TelemetryStore], None]) -> bool:
     """Write with instrumentation suppressed; a failure is said when it begins and when it is over, not each time."""
-    token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, get_current()))
     try:
-        write(shared_store())
+        with suppress_instrumentation():
+            write(shared_store())
     except Exception as error:
         if what not in _failing:
             _failing.add(what)
@@ -71,8 +70,6 @@ def _write(what: str, write: Callable[[TelemetryStore], None]) -> bool:
             _failing.discard(what)
             _log.warning("otel-session keeps %s again", what)
         return True
-    finally:
-        detach(token)
 
 
 class LocalSpanExporter(SpanExporter):
@@ -180,7 +177,7 @@ def log_row(record: ReadableLogRecord) -> LogRow:
 
 def _metric_row(metric: wire.EncodedMetric, now_ns: int) -> MetricRow:
     origin = metric.origin
-    return MetricRow(now_ns, metric.name, origin.resource, origin.scope, metric.message)
+    return MetricRow(now_ns, metric.name, origin.resource, origin.scope, metric.body)
 
 
 def _session_of(attributes: Any) -> str | None:

@@ -21,6 +21,8 @@ _STEP_ROWS = 2_000
 _VACUUM_PAGES = 500
 """Free pages given back in one transaction."""
 _MIN_WAL_BYTES, _MAX_WAL_BYTES = 256 * 1024, 16 * 1024 * 1024
+_TURN_S = 0.002
+"""Long enough for a waiting writer to look for the lock."""
 _CHECKPOINT_MS = 100
 """How long a checkpoint, and with it all writers, waits for a reader; the next write tries again."""
 
@@ -66,10 +68,13 @@ class Pruner:
             sessions += doomed
             if not deleted:
                 break
-            time.sleep(0.002)  # long enough for a waiting writer to look for the lock
-        while free_pages(connection):
+            time.sleep(_TURN_S)
+        self._shrinking = False
+        free, before = free_pages(connection), None
+        while free and free != before:
             vacuum(connection, _VACUUM_PAGES)
-            time.sleep(0.002)
+            time.sleep(_TURN_S)
+            free, before = free_pages(connection), free
         checkpoint(connection)
         return sessions
 
@@ -104,26 +109,31 @@ class Pruner:
             deleted += delete_doomed(connection, rows)
             while deleted < rows:
                 victim = oldest(connection, large_bytes=self._large_bytes)
-                if victim is None or not self._must_go(connection, victim):
+                until_ns = victim and self._until(connection, victim)
+                if victim is None or until_ns is None:
                     break
                 if victim.kind == "session":
                     doom(connection, victim.key)
                     doomed += 1
                     deleted += delete_doomed(connection, rows - deleted)
                 elif victim.kind == "rows":
-                    deleted += delete_rows(connection, victim, rows - deleted)
+                    deleted += delete_rows(connection, victim.key, until_ns, rows - deleted)
                 else:
-                    deleted += delete_metrics(connection, victim, rows - deleted)
+                    deleted += delete_metrics(connection, until_ns, rows - deleted)
         return deleted, doomed
 
     @property
     def _large_bytes(self) -> int:
         return int(self._max_bytes * _LARGE_SHARE) if self._max_bytes else 2**62
 
-    def _must_go(self, connection: sqlite3.Connection, victim: Victim) -> bool:
-        if self._max_age_s and victim.time_ns < time.time_ns() - int(self._max_age_s * 1e9):
-            return True
-        return self._shrinking and used_bytes(connection) > self._max_bytes * _LOW_WATER
+    def _until(self, connection: sqlite3.Connection, victim: Victim) -> int | None:
+        """The age up to which the victim's rows must go, in nanoseconds since the epoch; None: all may stay."""
+        if self._shrinking and used_bytes(connection) > self._max_bytes * _LOW_WATER:
+            return victim.until_ns
+        oldest_ns = time.time_ns() - int(self._max_age_s * 1e9)
+        if self._max_age_s and victim.time_ns < oldest_ns:
+            return min(victim.until_ns, oldest_ns)
+        return None
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         """Shrink the file when it is above its cap or mostly air; free pages are otherwise for the next rows."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from otel_session.store import shared
@@ -17,11 +17,12 @@ _GRACE_NS = 1_000_000_000
 """Rows within one second of the oldest are as old as it: fewer, larger steps."""
 
 _OLDEST_ROWS = f"""
-SELECT 0, key, start_ns AS time, flags, resource, scope, length(body) + {ROW_BYTES}, trace FROM (
-    SELECT * FROM spans WHERE session = :session AND start_ns <= :until ORDER BY start_ns LIMIT :rows)
-UNION ALL
-SELECT 1, key, time_ns AS time, flags, resource, scope, length(body) + {ROW_BYTES}, NULL FROM (
-    SELECT * FROM logs WHERE session = :session AND time_ns <= :until ORDER BY time_ns LIMIT :rows)
+SELECT * FROM (
+    SELECT 0, key, start_ns AS time, flags, resource, scope, length(body) + {ROW_BYTES}, trace FROM spans
+    WHERE session = :session AND start_ns <= :until ORDER BY start_ns LIMIT :rows)
+UNION ALL SELECT * FROM (
+    SELECT 1, key, time_ns AS time, flags, resource, scope, length(body) + {ROW_BYTES}, NULL FROM logs
+    WHERE session = :session AND time_ns <= :until ORDER BY time_ns LIMIT :rows)
 ORDER BY time LIMIT :rows"""  # noqa: S608 -- a constant only
 _FIRST_ROW = """
 SELECT min(time) FROM (
@@ -52,37 +53,35 @@ def oldest(connection: sqlite3.Connection, *, large_bytes: int) -> Victim | None
         large_bytes: A session above this size is as old as its first row, and loses rows; any other is as old as
             its last activity.
     """
-    found = [victim for victim in _candidates(connection, large_bytes) if victim is not None]
-    found.sort(key=lambda victim: victim.time_ns)
+    found = sorted(set(_candidates(connection, large_bytes)), key=lambda victim: victim.time_ns)
     if not found:
         return None
     first = found[0]
     next_ns = found[1].time_ns if len(found) > 1 else _LAST_TIME
-    until_ns = max(next_ns, min(first.time_ns + _GRACE_NS, _LAST_TIME))
-    return Victim(first.kind, first.time_ns, first.key, until_ns)
+    return replace(first, until_ns=min(max(next_ns, first.time_ns + _GRACE_NS), _LAST_TIME))
 
 
-def _candidates(connection: sqlite3.Connection, large_bytes: int) -> list[Victim | None]:
-    rows: list[Victim | None] = []
+def _candidates(connection: sqlite3.Connection, large_bytes: int) -> Iterator[Victim]:
     for confirmed in (0, 1):
         row = connection.execute(
             "SELECT last_ns, first_ns, key, bytes FROM sessions WHERE confirmed = ? ORDER BY last_ns LIMIT 1",
             (confirmed,),
         ).fetchone()
-        if row is not None and row[3] <= large_bytes:
-            rows.append(Victim("session", row[0], row[2]))
-        elif row is not None:
-            rows.append(Victim("rows", row[1], row[2]))
+        if row is not None:
+            last_ns, first_ns, key, size = row
+            yield Victim("session", last_ns, key) if size <= large_bytes else Victim("rows", first_ns, key)
     large = connection.execute(
         "SELECT first_ns, key FROM sessions WHERE bytes > 262144 AND bytes > ? ORDER BY first_ns LIMIT 1",
         (large_bytes,),
     ).fetchone()
-    rows.append(large and Victim("rows", large[0], large[1]))
+    if large is not None:
+        yield Victim("rows", large[0], large[1])
     loose = connection.execute(_FIRST_ROW, {"session": NO_SESSION}).fetchone()[0]
-    rows.append(None if loose is None else Victim("rows", loose))
+    if loose is not None:
+        yield Victim("rows", loose)
     metric = connection.execute("SELECT min(time_ns) FROM metrics").fetchone()[0]
-    rows.append(None if metric is None else Victim("metrics", metric))
-    return rows
+    if metric is not None:
+        yield Victim("metrics", metric)
 
 
 def doom(connection: sqlite3.Connection, key: int) -> None:
@@ -107,18 +106,25 @@ def delete_doomed(connection: sqlite3.Connection, rows: int) -> int:
     return deleted
 
 
-def delete_rows(connection: sqlite3.Connection, victim: Victim, rows: int) -> int:
-    """Delete up to `rows` of the victim's oldest spans and log records; return how many it were."""
-    gone = _delete_oldest(connection, victim.key, victim.until_ns, rows)
-    if victim.key != NO_SESSION:
-        _subtract(connection, victim.key, gone)
+def delete_rows(connection: sqlite3.Connection, key: int, until_ns: int, rows: int) -> int:
+    """Delete up to `rows` of a session's oldest spans and log records; return how many it were.
+
+    Args:
+        connection: In a write transaction.
+        key: The session's, or NO_SESSION.
+        until_ns: Younger rows stay.
+        rows: The most to delete.
+    """
+    gone = _delete_oldest(connection, key, until_ns, rows)
+    if key != NO_SESSION:
+        _subtract(connection, key, gone)
     return len(gone)
 
 
-def delete_metrics(connection: sqlite3.Connection, victim: Victim, rows: int) -> int:
-    """Delete up to `rows` of the oldest metrics; return how many it were."""
+def delete_metrics(connection: sqlite3.Connection, until_ns: int, rows: int) -> int:
+    """Delete up to `rows` of the oldest metrics, none younger than `until_ns`; return how many it were."""
     gone = connection.execute(
-        "SELECT key, resource, scope FROM metrics WHERE time_ns <= ? ORDER BY time_ns LIMIT ?", (victim.until_ns, rows)
+        "SELECT key, resource, scope FROM metrics WHERE time_ns <= ? ORDER BY time_ns LIMIT ?", (until_ns, rows)
     ).fetchall()
     connection.executemany("DELETE FROM metrics WHERE key = ?", [(key,) for key, _, _ in gone])
     _drop_uses(connection, [(resource, scope) for _, resource, scope in gone])

@@ -21,7 +21,8 @@ _TIMES = Struct("<cQcQcI")
 def encode_log_record(record: ReadableLogRecord) -> bytes:
     """Encode a log record as a `LogRecord` message, without tag or length.
 
-    Resource and scope are not in it (`origin_of`). Never raises, whatever values a record of the SDK's holds. Safe from any thread.
+    Resource and scope are not in it (`origin_of`). Never raises, whatever values a record of the SDK's holds. Safe
+    from any thread.
     """
     log = record.log_record
     flags = _repair.clamp_u32(log.trace_flags)

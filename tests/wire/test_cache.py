@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from otel_session.wire.cache import ENTRY_OVERHEAD, GenerationCache
 
+from . import strategies as our
+
 
 def make(max_entries: int = 8, max_bytes: int = 1 << 20) -> GenerationCache[object, bytes]:
     return GenerationCache(max_entries=max_entries, max_bytes=max_bytes, measure=len)
 
 
+@our.many
 @given(st.lists(st.tuples(st.integers(0, 40), st.binary(max_size=600))), st.integers(2, 12), st.integers(1200, 6000))
 def test_neither_bound_is_ever_passed(puts, max_entries, max_bytes):
     """Entries and charged bytes of both generations stay within what was allowed, whatever is put."""
@@ -29,6 +32,7 @@ def test_neither_bound_is_ever_passed(puts, max_entries, max_bytes):
         assert cache.young_bytes == sum(2 * len(item) + ENTRY_OVERHEAD for item in cache.young.values())
 
 
+@our.many
 @given(st.lists(st.integers(0, 20)))
 def test_it_gives_what_was_put_or_nothing(keys):
     """A look-up never gives another key's value."""

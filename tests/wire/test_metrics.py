@@ -67,9 +67,7 @@ def record_all(draw, meter) -> None:
 @our.fewer
 @given(st.data(), our.resources, st.sampled_from([{}, DELTA]))
 def test_what_real_instruments_recorded_decodes_to_what_the_official_encoder_gives(data, resource, temporality):
-    """Sums, gauges, both kinds of histogram, exemplars, temporality, units, start and end times are sent as
-    officially.
-    """
+    """Sums, gauges, both kinds of histogram, exemplars, temporality, units and times are sent as officially."""
     reader = InMemoryMetricReader(preferred_temporality=temporality)
     view = View(instrument_name="exponential", aggregation=ExponentialBucketHistogramAggregation(max_size=8))
     provider = MeterProvider(

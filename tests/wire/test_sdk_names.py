@@ -24,7 +24,7 @@ def test_the_short_way_is_open_on_this_sdk():
     assert _sdk.attribute_names_hold
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def _public_names_only():
     held = _sdk.span_names_hold, _sdk.attribute_names_hold
     _sdk.span_names_hold = _sdk.attribute_names_hold = False

@@ -23,6 +23,7 @@ def test_unsigned_numbers_are_protobufs(number):
     assert not number or expected == b"\x60" + encode_varint(number)
 
 
+@our.many
 @given(our.integers)
 def test_signed_numbers_are_protobufs(number):
     """Negative and positive 64-bit integers are protobuf's `int64`, byte by byte."""
@@ -48,6 +49,7 @@ def test_the_widest_varint_has_ten_bytes():
     assert encode_varint(2**64 - 1) == b"\xff" * 9 + b"\x01"
 
 
+@our.many
 @given(st.binary(max_size=3000))
 def test_a_length_prefix_is_protobufs(data):
     """A delimited field is protobuf's `bytes`, byte by byte."""

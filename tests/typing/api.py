@@ -1,0 +1,26 @@
+"""The public names as a user's type checker sees them. Checked by mypy, never run."""
+
+from pathlib import Path
+from typing import assert_type
+
+import otel_session
+from otel_session import testing
+
+
+def switched_on(app: object, engine: object) -> None:
+    otel_session.instrument(app=app, engine=engine, idle_s=60, store=Path("telemetry.db"))
+    otel_session.uninstrument()
+
+
+def who_is_here() -> None:
+    assert_type(otel_session.current_session(), str | None)
+    assert_type(otel_session.get_correlation_id(), str | None)
+    assert_type(otel_session.ensure_correlation_id(), str)
+    assert_type(otel_session.end_session(), bool)
+    with otel_session.bound_session("run-1") as identity:
+        assert_type(identity.session_id, str | None)
+
+
+def caught() -> None:
+    with testing.captured() as telemetry:
+        assert_type(testing.tree(telemetry.spans())[0]["name"], object)
