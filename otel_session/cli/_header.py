@@ -122,7 +122,9 @@ def _trouble(root: Node, detail: Detail) -> _Trouble | None:
         return _Trouble(span.start_ns, span.duration_ns, what, facts.cause(root), failed=True)
     error = next((log for node in root.descendants() for log in node.logs if log.is_error), None)
     if error is not None:
-        return _Trouble(span.start_ns, span.duration_ns, what, _log_trouble(error).what, failed=True)
+        said = _log_trouble(error)
+        why = f"{said.what}  {said.why}".rstrip()
+        return _Trouble(span.start_ns, span.duration_ns, what, why, failed=True)
     if detail.is_slow(root):
         return _Trouble(span.start_ns, span.duration_ns, what, spent(root).in_words(), failed=False)
     return None

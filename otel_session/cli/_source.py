@@ -63,7 +63,8 @@ def find_session(reader: StoreReader, typed: str) -> str:
     Raises:
         UnknownSessionError: None or several are meant.
     """
-    wanted = typed.strip().strip("[]")
+    # What the shell passes on may not be text; no id has such characters.
+    wanted = typed.encode("utf-8", "replace").decode().strip().strip("[]")
     found = reader.find(wanted) if wanted else []
     if wanted in found:
         return wanted

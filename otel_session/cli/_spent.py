@@ -43,7 +43,7 @@ class Spent:
         words = []
         for ns, what, detail in sorted(parts, key=lambda part: -part[0]):
             inside = f"{ns * 100 // whole}{_NBSP}%" + (f": {detail}" if detail else "")
-            words.append(f"{_unbroken(duration(ns))} {what} ({inside})")
+            words.append(f"{_unbroken(f'{duration(ns)} {what}')} ({inside})")
         return ", ".join(words)
 
     def _busiest_in_words(self) -> str:

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from otel_session.store._transaction import patience, writing
-from otel_session.store.victims import Victim, delete_doomed, delete_metrics, delete_rows, doom, oldest
+from otel_session.store.deletion import delete_doomed, delete_metrics, delete_rows, doom
+from otel_session.store.victims import Victim, oldest
 
 _LOW_WATER = 0.95
 """A store that reached its cap is pruned to this share of it, so that the next writes find room."""
@@ -16,8 +17,10 @@ _HIGH_WATER = 1.05
 """No write returns while more than this share of the cap is in use."""
 _LARGE_SHARE = 0.5
 """A session above this share of the cap would push out all others: it loses its own oldest rows instead."""
-_STEP_ROWS = 2_000
-"""Rows deleted in one transaction, about: some 20 ms."""
+_STEP_ROWS = 4_000
+"""Rows deleted in one transaction, about: some 30 ms."""
+_DOOMED_ROWS = 50_000
+"""Rows of the sessions picked at once, about. The more are picked, the more of them share a page."""
 _VACUUM_PAGES = 500
 """Free pages given back in one transaction."""
 _MIN_WAL_BYTES, _MAX_WAL_BYTES = 256 * 1024, 16 * 1024 * 1024
@@ -49,7 +52,7 @@ class Pruner:
             if self._due(connection):
                 self._step(connection, max(2 * written, _STEP_ROWS // 4))
                 while self._max_bytes and used_bytes(connection) > self._max_bytes * _HIGH_WATER:
-                    if not self._step(connection, _STEP_ROWS):
+                    if not self._step(connection, _STEP_ROWS)[0]:
                         break
                 self._give_back(connection)
             if _size(f"{path}-wal") > 2 * self.wal_bytes:
@@ -64,12 +67,11 @@ class Pruner:
         self._shrinking = self._over(connection)
         sessions = 0
         while True:
-            deleted, doomed = self._delete(connection, _STEP_ROWS)
-            sessions += doomed
-            if not deleted:
+            rows, more = self._step(connection, _STEP_ROWS)
+            sessions += more
+            if not rows:
                 break
             time.sleep(_TURN_S)
-        self._shrinking = False
         free, before = free_pages(connection), None
         while free and free != before:
             vacuum(connection, _VACUUM_PAGES)
@@ -90,45 +92,53 @@ class Pruner:
     def _over(self, connection: sqlite3.Connection) -> bool:
         return 0 < self._max_bytes < used_bytes(connection)
 
-    def _step(self, connection: sqlite3.Connection, rows: int) -> int:
-        deleted, _ = self._delete(connection, rows)
-        if deleted < rows:
-            self._shrinking = False
-        else:
-            self._next_age_check = 0.0  # more may be as old
-        return deleted
-
-    def _delete(self, connection: sqlite3.Connection, rows: int) -> tuple[int, int]:
+    def _step(self, connection: sqlite3.Connection, rows: int) -> tuple[int, int]:
         """Delete about `rows` rows in one transaction.
 
         Returns:
-            Rows and sessions deleted. Fewer rows than asked for: both caps hold.
+            Rows and sessions deleted; no rows when both caps hold.
         """
-        deleted = doomed = 0
         with writing(connection):
-            deleted += delete_doomed(connection, rows)
-            while deleted < rows:
-                victim = oldest(connection, large_bytes=self._large_bytes)
-                until_ns = victim and self._until(connection, victim)
-                if victim is None or until_ns is None:
-                    break
-                if victim.kind == "session":
-                    doom(connection, victim.key)
-                    doomed += 1
-                    deleted += delete_doomed(connection, rows - deleted)
-                elif victim.kind == "rows":
-                    deleted += delete_rows(connection, victim.key, until_ns, rows - deleted)
+            deleted, sessions = delete_doomed(connection, rows), 0
+            if not deleted:
+                deleted, sessions = self._choose(connection, rows)
+        if deleted:
+            self._next_age_check = 0.0  # more may be as old
+        else:
+            self._shrinking = False
+        return deleted, sessions
+
+    def _choose(self, connection: sqlite3.Connection, rows: int) -> tuple[int, int]:
+        """Pick what must go and delete the first of it; return how many rows and sessions."""
+        excess = used_bytes(connection) - int(self._max_bytes * _LOW_WATER) if self._shrinking else 0
+        deleted = doomed = sessions = 0
+        while deleted < rows and doomed < _DOOMED_ROWS:
+            victim = oldest(connection, large_bytes=self._large_bytes)
+            until_ns = None if victim is None else self._until(victim, excess)
+            if victim is None or until_ns is None:
+                break
+            if victim.kind == "session":
+                freed = doom(connection, victim.key)
+                doomed += freed.rows
+                sessions += 1
+            else:
+                if victim.kind == "rows":
+                    freed = delete_rows(connection, victim.key, until_ns, rows - deleted)
                 else:
-                    deleted += delete_metrics(connection, until_ns, rows - deleted)
-        return deleted, doomed
+                    freed = delete_metrics(connection, until_ns, rows - deleted)
+                deleted += freed.rows
+            excess -= freed.bytes
+        if deleted < rows:
+            deleted += delete_doomed(connection, rows - deleted)
+        return deleted, sessions
 
     @property
     def _large_bytes(self) -> int:
         return int(self._max_bytes * _LARGE_SHARE) if self._max_bytes else 2**62
 
-    def _until(self, connection: sqlite3.Connection, victim: Victim) -> int | None:
+    def _until(self, victim: Victim, excess: int) -> int | None:
         """The age up to which the victim's rows must go, in nanoseconds since the epoch; None: all may stay."""
-        if self._shrinking and used_bytes(connection) > self._max_bytes * _LOW_WATER:
+        if excess > 0:
             return victim.until_ns
         oldest_ns = time.time_ns() - int(self._max_age_s * 1e9)
         if self._max_age_s and victim.time_ns < oldest_ns:

@@ -58,14 +58,18 @@ class StoreReader:
             confirmed_only: Leave out clients that never came back with their session id.
         """
         since = _EARLIEST if since_ns is None else since_ns
-        arms = [f"SELECT {_SUMMARY} WHERE confirmed = {c} AND last_ns >= ?" for c in (1, 0)[: 1 if confirmed_only else 2]]
+        # Two arms, each in the order of the index, are merged; one without the equation would be sorted.
+        wanted = (1,) if confirmed_only else (1, 0)
+        arms = [f"SELECT {_SUMMARY} WHERE confirmed = {confirmed} AND last_ns >= ?" for confirmed in wanted]
         with self._handle.use() as connection, _Snapshot(connection):
             rows = connection.execute(
                 f"{' UNION ALL '.join(arms)} ORDER BY last_ns DESC LIMIT ?", [since] * len(arms) + [limit]
             ).fetchall()
             resources = shared.read_values(connection, (int(key) for row in rows for key in row[-1].split()))
         return [
-            SessionSummary(row[0], bool(row[1]), *row[2:-1], tuple(resources[int(key)] for key in row[-1].split()))
+            SessionSummary(
+                row[0], bool(row[1]), *row[2:10], resources=tuple(resources[int(key)] for key in row[-1].split())
+            )
             for row in rows
         ]
 
@@ -103,7 +107,7 @@ class StoreReader:
                 f"{_LOG} WHERE session_id = ? ORDER BY time_ns, logs.key", (session_id,)
             ).fetchall()
             values = _values(connection, rows, 7)
-        return [LogRow(*row[:7], values[row[7]], values[row[8]], row[9]) for row in rows]
+        return [LogRow(*row[:7], resource=values[row[7]], scope=values[row[8]], body=row[9]) for row in rows]
 
     def metrics(self, *, name: str | None = None, since_ns: int | None = None) -> list[MetricRow]:
         """Metrics by time of collection, those called `name` only if given, from `since_ns` on."""
@@ -115,16 +119,17 @@ class StoreReader:
                 (since, name, name),
             ).fetchall()
             values = _values(connection, rows, 2)
-        return [MetricRow(*row[:2], values[row[2]], values[row[3]], row[4]) for row in rows]
+        return [MetricRow(*row[:2], resource=values[row[2]], scope=values[row[3]], body=row[4]) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """What the store holds: `sessions` (confirmed), `unconfirmed`, `spans`, `logs` and `metrics`."""
         with self._handle.use() as connection:
             row = connection.execute(
-                "SELECT count(*) FILTER (WHERE confirmed), count(*) FILTER (WHERE NOT confirmed), "
-                f"total(spans) + (SELECT count(*) FROM spans WHERE session = {NO_SESSION}), "
-                f"total(logs) + (SELECT count(*) FROM logs WHERE session = {NO_SESSION}), "
-                "(SELECT count(*) FROM metrics) FROM sessions"
+                "SELECT total(confirmed), total(NOT confirmed), "
+                "total(spans) + (SELECT count(*) FROM spans WHERE session = :none), "
+                "total(logs) + (SELECT count(*) FROM logs WHERE session = :none), "
+                "(SELECT count(*) FROM metrics) FROM sessions",
+                {"none": NO_SESSION},
             ).fetchone()
         return dict(zip(("sessions", "unconfirmed", "spans", "logs", "metrics"), map(int, row), strict=True))
 
@@ -149,7 +154,7 @@ class StoreReader:
         with self._handle.use() as connection, _Snapshot(connection):
             rows = connection.execute(f"{_SPAN} WHERE {condition}", (parameter,)).fetchall()
             values = _values(connection, rows, 8)
-        return [SpanRow(*row[:8], values[row[8]], values[row[9]], row[10]) for row in rows]
+        return [SpanRow(*row[:8], resource=values[row[8]], scope=values[row[9]], body=row[10]) for row in rows]
 
 
 class _Snapshot:

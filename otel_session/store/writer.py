@@ -17,8 +17,8 @@ from otel_session.store.activity import Activity, chunks, collect, save
 from otel_session.store.prune import Pruner
 from otel_session.store.records import LogRow, MetricRow, SpanRow
 
-_SPAN = f"INSERT INTO spans VALUES (NULL, {', '.join('?' * 11)})"
-_LOG = f"INSERT INTO logs VALUES (NULL, {', '.join('?' * 10)})"
+_SPAN = "INSERT INTO spans VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_LOG = "INSERT INTO logs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _METRIC = "INSERT INTO metrics VALUES (NULL, ?, ?, ?, ?, ?)"
 
 

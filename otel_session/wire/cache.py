@@ -61,7 +61,7 @@ class GenerationCache(Generic[Key, Value]):
         if cost > self._max_bytes:
             return
         lock = self._lock
-        if not lock.acquire(blocking=False):
+        if not lock.acquire(False):
             self._replace_lock_after_fork()
             return
         try:

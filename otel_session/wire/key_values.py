@@ -8,7 +8,7 @@ from typing import TypeAlias
 from . import _sdk
 from ._report import report_once
 from .cache import GenerationCache
-from .values import encode_pair
+from .values import encode_pair, encode_text_pair
 from .varint import delimit
 
 # The tag byte of the field `attributes` in each message: its number, length-delimited.
@@ -94,16 +94,23 @@ def clear_caches() -> None:
 def _encode_or_skip(pair: tuple[str, object]) -> bytes | None:
     key, value = pair
     try:
-        if not isinstance(key, (str, bytes, type(None))):
-            raise TypeError(f"a name is text, not {type(key).__name__}")
-        cache = _caches.get(type(value)) if type(key) is str else None
-        if cache is None or (cache is _strings and len(value) > LONG_CHARACTERS):  # type: ignore[arg-type]
-            return delimit(encode_pair(key, value))
+        kind = type(value)
+        cache = _caches.get(kind) if type(key) is str else None
+        if cache is None:
+            return _encode(key, value)
+        if kind is str and len(value) > LONG_CHARACTERS:  # type: ignore[arg-type]
+            return encode_text_pair(key, value)  # type: ignore[arg-type]
         found = cache.get(pair)
         if found is None:
-            found = delimit(encode_pair(key, value))
+            found = encode_text_pair(key, value) if kind is str else _encode(key, value)  # type: ignore[arg-type]
             cache.put(pair, found)
         return found
     except Exception as error:
         report_once("telemetry attribute", key, error)
         return None
+
+
+def _encode(key: object, value: object) -> bytes:
+    if not isinstance(key, (str, bytes)) and key is not None:
+        raise TypeError(f"a name is text, not {type(key).__name__}")
+    return delimit(encode_pair(key, value))

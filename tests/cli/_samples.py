@@ -23,6 +23,7 @@ from otel_session.store.records import (
 )
 
 MS = 1_000_000
+_IDS = itertools.count(0x44165E571ABD)
 START_NS = 1_763_712_723_000_000_000
 """2025-11-21 08:12:03 UTC."""
 
@@ -73,7 +74,6 @@ class Visit:
         self.confirmed = confirmed
         self.spans: list[SpanRow] = []
         self.logs: list[LogRow] = []
-        self._ids = itertools.count(start_ns // 1_000)
 
     def span(
         self,
@@ -93,7 +93,7 @@ class Visit:
         body: bytes | None = None,
     ) -> SpanRow:
         """Add a span."""
-        number = next(self._ids)
+        number = next(_IDS)
         start_ns = self.start_ns + round(at * MS)
         row = SpanRow(
             session_id=self.session_id,
@@ -146,7 +146,7 @@ class Visit:
             names.HTTP_REQUEST_METHOD: method,
             names.HTTP_ROUTE: route,
             names.HTTP_RESPONSE_STATUS_CODE: status,
-            names.CORRELATION_ID: f"req_{next(self._ids) % 16**12:012x}",
+            names.CORRELATION_ID: f"req_{next(_IDS) % 16**12:012x}",
         }
         return self.span(
             f"{method} {route}",

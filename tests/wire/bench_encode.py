@@ -63,9 +63,7 @@ def show(what: str, ours: float, official: float) -> None:
 
 
 def frame(spans: list[ReadableSpan]) -> bytes:
-    return frame_request(
-        [(origin_of(span.resource, span.instrumentation_scope), [encode_span(span)]) for span in spans]
-    )
+    return frame_request((origin_of(span.resource, span.instrumentation_scope), [encode_span(span)]) for span in spans)
 
 
 def main() -> None:
@@ -80,17 +78,10 @@ def main() -> None:
         ours = best_us(lambda spans=spans: [encode_span(span) for span in spans], len(spans))
         some = spans[:1000]
         show(what, ours, best_us(lambda some=some: [encode_spans([span]) for span in some], len(some)))
-    record = ReadableLogRecord(
-        LogRecord(
-            timestamp=1, severity_number=SeverityNumber.INFO, severity_text="INFO", body="done", attributes=ATTRIBUTES
-        ),
-        Resource({}),
-    )
-    show(
-        "log record, 8 attributes",
-        best_us(lambda: encode_log_record(record), 1),
-        best_us(lambda: encode_logs([record]), 1),
-    )
+    log = LogRecord(timestamp=1, severity_number=SeverityNumber.INFO, body="done", attributes=ATTRIBUTES)
+    record = ReadableLogRecord(log, Resource({}))
+    ours = best_us(lambda: encode_log_record(record), 1)
+    show("log record, 8 attributes", ours, best_us(lambda: encode_logs([record]), 1))
     spans = make_spans(BATCH)
     official = best_us(lambda: encode_spans(spans).SerializeToString(), BATCH)
     show(f"span in a request of {BATCH}, serialized", best_us(lambda: frame(spans), BATCH), official)
