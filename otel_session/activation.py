@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,13 +13,13 @@ from opentelemetry.instrumentation.propagators import (
     get_global_response_propagator,
     set_global_response_propagator,
 )
-from opentelemetry.metrics import Observation, get_meter
+from opentelemetry.metrics import Observation, get_meter, get_meter_provider
 from opentelemetry.propagators.composite import CompositePropagator
 
 from otel_session import attributes as names
 from otel_session import config, events, tallies
 from otel_session._guard import report
-from otel_session.config import Config
+from otel_session.build_stamp import BuildStampDetector
 from otel_session.processors import IdentityLogProcessor, IdentitySpanProcessor
 from otel_session.propagators import BothResponsePropagators, SessionPropagator, SessionResponsePropagator
 
@@ -26,17 +27,21 @@ _log = logging.getLogger("otel_session")
 _undo: list[Any] = []
 
 
-def activate(settings: Config, *, tracer_provider: Any = None, logger_provider: Any = None) -> None:
+def is_on() -> bool:
+    """Whether anything of ours has been added."""
+    return bool(_undo)
+
+
+def activate(*, tracer_provider: Any = None, meter_provider: Any = None, logger_provider: Any = None) -> None:
     """Add our processors and propagators where they are missing. Calling it again changes nothing."""
     _add_span_processor(tracer_provider or trace.get_tracer_provider())
     _add_log_processor(logger_provider or get_logger_provider())
     if logger_provider is not None:
         events.use_provider(logger_provider)
         _undo.append(lambda: events.use_provider(None))
-    if settings.source != "none":
-        _add_propagator()
+    _add_propagator()
     _add_response_propagator()
-    _count_refusals()
+    _count_refusals(meter_provider)
 
 
 def deactivate() -> None:
@@ -115,19 +120,20 @@ def _add_response_propagator() -> None:
     _undo.append(remove)
 
 
-_counting = False
+# OpenTelemetry has no way to take an instrument off a provider again.
+_counted: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def _count_refusals() -> None:
-    global _counting
-    if _counting:
+def _count_refusals(provider: Any) -> None:
+    meters = get_meter_provider() if provider is None else provider
+    if meters in _counted:
         return
-    _counting = True
+    _counted.add(meters)
 
     def observe(_options: Any) -> Iterable[Observation]:
         return [Observation(count, {names.REFUSED_SOURCE: source}) for source, count in tallies.refused().items()]
 
-    get_meter("otel_session").create_observable_counter(
+    get_meter("otel_session", meter_provider=meters).create_observable_counter(
         names.METRIC_REFUSED,
         callbacks=[observe],
         unit="{value}",
@@ -139,6 +145,8 @@ def mention_build_stamp() -> None:
     """Say how the build stamp gets onto a resource that somebody else made, if it is not on it."""
     resource = getattr(trace.get_tracer_provider(), "resource", None)
     if resource is None or names.VCS_REF_HEAD_REVISION in resource.attributes:
+        return
+    if names.VCS_REF_HEAD_REVISION not in BuildStampDetector().detect().attributes:
         return
     _log.warning(
         "The build stamp is not on the telemetry: its resource was made before us. Set "

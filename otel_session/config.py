@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from otel_session import environment_variables as env
+from otel_session._checks import TrustedBaggage, checked
 from otel_session.exceptions import ConfigError
 
 _log = logging.getLogger("otel_session")
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 token: header and cookie names
-_DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-_CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
 
 
 def environment() -> Mapping[str, str]:
@@ -33,27 +28,19 @@ def set_default(name: str, value: str) -> None:
     os.environ.setdefault(name, value)
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedBaggage:
-    """Whose inbound baggage may name the session: client networks, message brokers, or everybody."""
-
-    networks: tuple[Network, ...] = ()
-    messages: bool = False
-    everybody: bool = False
-
-    def covers(self, address: str | None) -> bool:
-        """Whether a peer with this IP address is trusted; None stands for a message without a peer."""
-        if self.everybody:
-            return True
-        if address is None:
-            return self.messages
-        if not self.networks:
-            return False
-        try:
-            peer = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(peer in network for network in self.networks)
+@contextmanager
+def overridden(variables: Mapping[str, str]) -> Iterator[None]:
+    """Give variables that others read another value for the time of a block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +100,8 @@ class Config:
 
         Args:
             environ: Variables to read; the process's own by default.
-            **arguments: Fields by name, as text or as the field's type; they win over the environment.
+            **arguments: Fields by name, as text or as the field's type; they win over the environment. None counts
+                as not given.
 
         Raises:
             ConfigError: A value cannot be used, or there is no such setting.
@@ -126,10 +114,10 @@ class Config:
         values: dict[str, Any] = {}
         for name in known:
             variable = "OTEL_SESSION_" + name.upper()
-            if name in arguments:
-                values[name] = _checked(name, f"{name}=", arguments[name])
+            if arguments.get(name) is not None:
+                values[name] = checked(name, f"{name}=", arguments[name])
             elif variables.get(variable, "").strip():
-                values[name] = _checked(name, f"{variable} is ", variables[variable].strip())
+                values[name] = checked(name, f"{variable} is ", variables[variable].strip())
         loaded = cls(**values)
         if loaded.lifetime_s < loaded.idle_s:
             return replace(loaded, idle_s=loaded.lifetime_s)
@@ -137,145 +125,38 @@ class Config:
 
     @property
     def store_path(self) -> Path:
-        """Where the local telemetry file is: the setting, else the user's state folder."""
+        """Where the local telemetry file is: the setting, else the user's state folder.
+
+        Raises:
+            ConfigError: Nothing is set, and this user has no home folder.
+        """
         if self.store is not None:
             return self.store
         state = environment().get("XDG_STATE_HOME", "")
-        base = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()
+        if os.path.isabs(state):
+            base = Path(state)
+        else:
+            try:
+                base = Path("~/.local/state").expanduser()
+            except RuntimeError as error:  # a container's user without an entry in /etc/passwd
+                raise ConfigError(
+                    "OTEL_SESSION_STORE is not set, and this user has no home folder; expected the path of a file."
+                ) from error
         return base / "otel-session" / "telemetry.db"
 
 
 def _refuse_unknown_variables(variables: Mapping[str, str]) -> None:
     known = {getattr(env, name) for name in dir(env) if name.startswith("OTEL_")}
     for name in variables:
-        if name.startswith("OTEL_SESSION_") and name not in known and not name.startswith(_OTHERS):
+        if name.startswith("OTEL_SESSION_") and name not in known and not name.startswith(_TEST_SETUP):
             raise ConfigError(
                 f"{name} is set, and there is no such setting; the settings are {', '.join(sorted(known))}."
             )
 
 
-# Read by other rooms: the build stamp's explicit values, and what the test set-up takes.
-_OTHERS = ("OTEL_SESSION_BUILD_", "OTEL_SESSION_REQUIRE_", "OTEL_SESSION_BACKENDS", "OTEL_SESSION_TEMPO_BIN")
+# The project's own test set-up takes these.
+_TEST_SETUP = ("OTEL_SESSION_REQUIRE_", "OTEL_SESSION_BACKENDS", "OTEL_SESSION_TEMPO_BIN")
 
-
-def _checked(name: str, where: str, value: Any) -> Any:
-    check, expected = _CHECKS[name]
-    try:
-        return check(value)
-    except (ValueError, TypeError, AttributeError) as error:
-        shown = "(hidden)" if name == "secret" else repr(value)
-        raise ConfigError(f"{where}{shown}; expected {expected}.") from error
-
-
-def _one_of(*words: str) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        word = str(value).lower()
-        if word not in words:
-            raise ValueError(word)
-        return word
-
-    return check
-
-
-def _switch(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    words = {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}
-    try:
-        return words[value.lower()]
-    except KeyError:
-        raise ValueError(value) from None
-
-
-def _seconds(value: Any) -> float:
-    number = float(value)
-    if not 1 <= number <= 10**9:
-        raise ValueError(value)
-    return number
-
-
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-
-
-def _bytes(value: Any) -> int:
-    match = re.fullmatch(r"(\d+)\s*([kmg]?)(?:i?b)?", str(value).lower())
-    if match is None or int(match[1]) * _UNITS[match[2]] < 1024**2:
-        raise ValueError(value)
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def _matching(pattern: re.Pattern[str]) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if pattern.fullmatch(value) is None:
-            raise ValueError(value)
-        return str(value)
-
-    return check
-
-
-def _source(value: Any) -> str:
-    kind, _, rest = str(value).partition(":")
-    if kind in ("cookie", "app", "baggage", "none") and not rest:
-        return kind
-    if (kind == "header" and _TOKEN.fullmatch(rest)) or (kind == "callable" and _CALLABLE.fullmatch(rest)):
-        return f"{kind}:{rest}"
-    raise ValueError(value)
-
-
-def _user(value: Any) -> str:
-    word = str(value)
-    if word in ("auto", "off") or (word.startswith("callable:") and _CALLABLE.fullmatch(word[9:])):
-        return word
-    raise ValueError(value)
-
-
-def _cookie_path(value: Any) -> str:
-    if not re.fullmatch(r"/[\x21-\x3a\x3c-\x7e]*", value):
-        raise ValueError(value)
-    return str(value)
-
-
-def _trusted(value: Any) -> TrustedBaggage:
-    if isinstance(value, TrustedBaggage):
-        return value
-    words = [w.strip() for w in value.split(",") if w.strip()]
-    networks = tuple(ipaddress.ip_network(w, strict=False) for w in words if w not in ("*", "messages"))
-    return TrustedBaggage(networks, "messages" in words, "*" in words)
-
-
-def _path(value: Any) -> Path:
-    return Path(value).expanduser()
-
-
-def _secret(value: Any) -> str:
-    if len(value) < 16:
-        raise ValueError("too short")
-    return str(value)
-
-
-_SECONDS = (_seconds, "a number of seconds from 1 to 1000000000")
-_SWITCH = (_switch, "on or off")
-_CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "source": (_source, "cookie, app, header:NAME, baggage, callable:MODULE:FUNCTION or none"),
-    "app_key": (str, "the name of an entry in the application's session"),
-    "cookie": _SWITCH,
-    "cookie_name": (_matching(_TOKEN), "a cookie name (letters, digits and !#$%&'*+.^_`|~-)"),
-    "cookie_domain": (_matching(_DOMAIN), "a domain name such as example.com"),
-    "cookie_path": (_cookie_path, "a path that begins with / and has no space or semicolon"),
-    "cookie_secure": (_one_of("auto", "always", "never"), "auto, always or never"),
-    "idle_s": _SECONDS,
-    "lifetime_s": _SECONDS,
-    "baggage": _SWITCH,
-    "trusted_baggage": (_trusted, "networks such as 10.0.0.0/8, the word messages, or *, separated by commas"),
-    "secret": (_secret, "a secret of at least 16 characters"),
-    "user": (_user, "auto, off or callable:MODULE:FUNCTION"),
-    "user_form": (_one_of("hash", "raw"), "hash or raw"),
-    "threads": _SWITCH,
-    "store": (_path, "the path of a file"),
-    "store_max_bytes": (_bytes, "a size of at least 1 MiB, such as 536870912, 512MiB or 2g"),
-    "store_max_age_s": _SECONDS,
-    "build_stamp": (_path, "the path of a build_stamp.json"),
-}
 
 _active: Config | None = None
 
@@ -337,7 +218,9 @@ def sdk_disabled(environ: Mapping[str, str] | None = None) -> bool:
 def disabled_instrumentations(environ: Mapping[str, str] | None = None) -> frozenset[str]:
     """The names in `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS`."""
     variables = environment() if environ is None else environ
-    return frozenset(w.strip() for w in variables.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",") if w)
+    return frozenset(
+        w.strip() for w in variables.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",") if w.strip()
+    )
 
 
 @dataclass(frozen=True, slots=True)

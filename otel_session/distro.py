@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from opentelemetry import trace
@@ -15,7 +18,7 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.util._importlib_metadata import entry_points
 
-from otel_session import activation, config, destinations
+from otel_session import activation, config, destinations, termination
 from otel_session.config import Config
 from otel_session.exceptions import MissingExtraError
 
@@ -29,12 +32,8 @@ def _others(group: str) -> list[Any]:
     return [found for found in entry_points(group=group) if found.name != _NAME]
 
 
-def _in_charge() -> bool:
-    """Whether the pipeline is ours to make: we are named, or nobody else is there."""
-    variables = config.environment()
-    if _NAME in (variables.get(_DISTRO), variables.get(_CONFIGURATOR)):
-        return True
-    return not _others("opentelemetry_distro") and not _others("opentelemetry_configurator")
+def _named(variable: str) -> bool:
+    return config.environment().get(variable) == _NAME
 
 
 class Distribution(BaseDistro):  # type: ignore[misc]
@@ -43,9 +42,8 @@ class Distribution(BaseDistro):  # type: ignore[misc]
     _other: Any = None
 
     def _configure(self, **kwargs: Any) -> None:
-        if _in_charge():
-            if _others("opentelemetry_configurator"):
-                config.set_default(_CONFIGURATOR, _NAME)
+        if _named(_DISTRO):
+            config.set_default(_CONFIGURATOR, _NAME)  # else the loader might take another one first
             return
         for found in _others("opentelemetry_distro"):
             other = found.load()()
@@ -68,24 +66,43 @@ class Configurator(_OTelSDKConfigurator):
     Hands over to another configurator that is installed, unless ours was named.
     """
 
+    made_resource = False
+
     def _configure(self, **kwargs: Any) -> None:
-        if not _in_charge():
-            for found in _others("opentelemetry_configurator"):
-                found.load()().configure(**kwargs)
-                return
-            return
+        others = _others("opentelemetry_configurator")
+        if others and not _named(_DISTRO) and not _named(_CONFIGURATOR):
+            others[0].load()().configure(**kwargs)
+        else:
+            self.make_pipeline(**kwargs)
+
+    def make_pipeline(self, **kwargs: Any) -> None:
+        """Make the providers ourselves, whoever else is installed."""
         settings = config.active_or_report()
         if config.sdk_disabled() or settings is None:
             return
         if config.environment().get("OTEL_CONFIG_FILE"):
-            _log.info(
-                "OTEL_CONFIG_FILE is set: exporters, samplers and the resource come from that file alone. Name the "
-                "detector otel_session_build and the exporter otel_session_local there to have them."
-            )
-            super()._configure()  # type: ignore[no-untyped-call]
+            _read_config_file(super()._configure)
             return
         made = {**destinations.exporters(settings), "resource_attributes": _resource(), **kwargs}
-        super()._configure(**made)  # type: ignore[no-untyped-call]
+        with config.overridden(destinations.silenced()):
+            super()._configure(**made)  # type: ignore[no-untyped-call]
+        self.made_resource = True
+        termination.flush_on_sigterm()
+
+
+def _read_config_file(configure: Callable[[], None]) -> None:
+    if find_spec("opentelemetry.configuration") is None:
+        _log.error(
+            "otel-session is off. OTEL_CONFIG_FILE is set, and the package that reads such a file is not installed. "
+            "Install it with: pip install opentelemetry-configuration"
+        )
+        return
+    _log.info(
+        "OTEL_CONFIG_FILE is set: exporters, samplers and the resource come from that file alone. Name the "
+        "detector otel_session_build and the exporter otel_session_local there to have them."
+    )
+    configure()
+    termination.flush_on_sigterm()
 
 
 def _resource() -> dict[str, Any]:
@@ -107,11 +124,10 @@ def pre_instrument() -> None:
     try:
         if config.disabled_instrumentations() & {"*", _NAME} or config.sdk_disabled():
             return
-        settings = config.active_or_report()
-        if settings is None:
+        if config.active_or_report() is None:
             return
-        activation.activate(settings)
-        if not _in_charge() or config.environment().get("OTEL_CONFIG_FILE"):
+        activation.activate()
+        if not Configurator().made_resource:  # type: ignore[no-untyped-call]
             activation.mention_build_stamp()
     except Exception:
         _log.warning("otel-session could not add its ids to the telemetry", exc_info=True)
@@ -144,17 +160,15 @@ def instrument(
     if config.sdk_disabled():
         return
     config.HttpConfig.load()
-    if settings or not config.is_active():
-        config.activate(Config.load(**settings))
-    chosen = config.active()
+    _settle(settings)
     if tracer_provider is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        Configurator().configure()  # type: ignore[no-untyped-call]
-    activation.activate(chosen, tracer_provider=tracer_provider, logger_provider=logger_provider)
+        Configurator().make_pipeline()  # type: ignore[no-untyped-call]
     providers = {
         "tracer_provider": tracer_provider,
         "meter_provider": meter_provider,
         "logger_provider": logger_provider,
     }
+    activation.activate(**providers)
     everything = app is None and engine is None
     _switch_on("logging", "LoggingInstrumentor", providers)
     _switch_on("threading", "ThreadingInstrumentor", providers)
@@ -162,6 +176,17 @@ def instrument(
         _switch_on("flask", "FlaskInstrumentor", {**providers, "app": app}, needed=app is not None)
     if everything or engine is not None:
         _switch_on("sqlalchemy", "SQLAlchemyInstrumentor", {**providers, "engine": engine}, needed=engine is not None)
+
+
+def _settle(arguments: dict[str, Any]) -> None:
+    wanted = Config.load(**arguments) if arguments or not config.is_active() else config.active()
+    if not activation.is_on():
+        config.activate(wanted)
+    elif wanted != config.active():
+        _log.warning(
+            "otel_session.instrument() was called with other settings than those it is on with already; they are "
+            "ignored. Call otel_session.uninstrument() first, or set the variables before the program starts."
+        )
 
 
 def uninstrument() -> None:
@@ -198,6 +223,4 @@ def _switch_on(room: str, name: str, arguments: dict[str, Any], *, needed: bool 
 
 
 def _loaded(room: str) -> Any:
-    import sys
-
     return sys.modules.get(f"otel_session.instrumentors.{room}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
@@ -94,9 +95,12 @@ class IdentityLogProcessor(LogRecordProcessor):
             if identity is None:
                 return
             has = record.attributes
-            missing = {key: value for key, value in identity.attributes.items() if not has or key not in has}
-            if missing:
-                record.attributes = {**(has or {}), **missing}
+            if isinstance(has, BoundedAttributes):  # the SDK's; a plain dict would forget how many were dropped
+                for key, value in identity.attributes.items():
+                    if key not in has:
+                        has[key] = value
+            else:
+                record.attributes = {**identity.attributes, **(has or {})}
         except Exception:
             report("IdentityLogProcessor.on_emit")
 

@@ -89,6 +89,15 @@ def test_sources_about_two_commits_are_not_mixed(tmp_path: Path) -> None:
     assert NAME not in detected(tmp_path)
 
 
+def test_kind_of_another_reference_is_not_taken(tmp_path: Path) -> None:
+    """When a stamp names a reference without its kind, the kind of another reference to the commit is not put on it."""
+    put_stamp(tmp_path, D, branch="release")
+    put_git(tmp_path, D)
+    assert (detected(tmp_path)[NAME], KIND in detected(tmp_path)) == ("release", False)
+    put_stamp(tmp_path, D, branch="main")
+    assert (detected(tmp_path)[NAME], detected(tmp_path)[KIND]) == ("main", "branch")
+
+
 def test_explicit_words_without_a_commit_are_put_on_the_next_source(tmp_path: Path) -> None:
     """A branch, date, address or version stated alone goes with whatever commit is found."""
     put_git(tmp_path, D)
@@ -172,6 +181,14 @@ def test_more_than_the_commit_from_platforms_and_images(tmp_path: Path) -> None:
         attributes.BUILD_DATE: "2025-12-16T07:26:50+00:00",
         VERSION: A[:7],
     }
+
+
+def test_jenkins_is_no_image(tmp_path: Path) -> None:
+    """GIT_BRANCH is a remote-tracking branch in Jenkins, and GIT_COMMIT stands behind `.git` there."""
+    jenkins = {"JENKINS_URL": "https://ci.example.com", "GIT_COMMIT": A, "GIT_BRANCH": "origin/main"}
+    assert detected(tmp_path, **jenkins)[NAME] == "main"
+    put_git(tmp_path, D)
+    assert detected(tmp_path, **jenkins)[REVISION] == D
 
 
 def sdk_resource(monkeypatch: pytest.MonkeyPatch, ours: BuildStampDetector, given: str) -> Resource:

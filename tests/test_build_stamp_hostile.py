@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from otel_session import _guard, attributes
 from otel_session.build_stamp import BuildStampDetector
+from otel_session.build_stamp._objects import read_object
 
 A = "a" * 40
 PLACES = (
@@ -196,3 +197,6 @@ def test_bomb_in_a_tag_object(tmp_path: Path) -> None:
     put(tmp_path, ".git/refs/tags/v1", A.encode())
     put(tmp_path, f".git/objects/aa/{'a' * 38}", zlib.compress(b"tag 9\0" + b"\0" * 200_000_000, 9))
     assert attributes.VCS_REF_HEAD_NAME not in detected(tmp_path)
+    found = read_object(tmp_path / ".git", A)
+    assert found is not None
+    assert len(found[1]) <= 1 << 20

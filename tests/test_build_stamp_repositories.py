@@ -158,6 +158,15 @@ def test_tag_on_another_commit_is_not_taken(clone: Path) -> None:
     assert attributes.VCS_REF_HEAD_NAME not in detected(clone)
 
 
+def test_tag_that_was_moved(clone: Path) -> None:
+    """A loose tag stands before the packed one of its name: a tag moved away does not name the head any more."""
+    git(clone, "tag", "v1.0")
+    git(clone, "pack-refs", "--all")
+    git(clone, "tag", "-f", "v1.0", "HEAD~1")
+    git(clone, "checkout", "-q", "--detach")
+    assert attributes.VCS_REF_HEAD_NAME not in detected(clone)
+
+
 def test_tag_on_a_branch_checked_out(clone: Path) -> None:
     """A branch that is checked out is the reference, even when a tag is on the same commit."""
     git(clone, "tag", "v1.0")
@@ -190,13 +199,14 @@ def test_git_that_hangs_is_given_up(clone: Path, tmp_path: Path, monkeypatch: py
     """A git program that never answers, and leaves a child behind, costs the time limit and no more."""
     slow = tmp_path / "bin" / "git"
     slow.parent.mkdir()
-    slow.write_text("#!/bin/sh\nsleep 20\n")
+    slow.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/questions\nsleep 20\n")
     slow.chmod(0o755)
     monkeypatch.setattr("otel_session.build_stamp._write._GIT_TIMEOUT_S", 0.2)
     began = time.monotonic()
     stamp = write_stamp(clone, environ={**ENVIRON, "PATH": f"{slow.parent}{os.pathsep}{ENVIRON['PATH']}"})
     assert time.monotonic() - began < 5
     assert (stamp.branch, stamp.dirty) == ("main", None)
+    assert (tmp_path / "questions").read_text() == "asked\n"
 
 
 def test_git_that_refuses_the_owner(clone: Path) -> None:
@@ -210,6 +220,7 @@ def test_hook_variables_do_not_redirect_git(clone: Path, tmp_path: Path) -> None
     other = tmp_path / "other"
     other.mkdir()
     git(other, "init", "-q", "-b", "trunk")
+    git(clone, "gc", "-q")  # so that nothing but the program can date the commit
     hook = {**ENVIRON, "GIT_DIR": str(other / ".git"), "GIT_INDEX_FILE": str(other / ".git" / "index")}
     stamp = write_stamp(clone, environ=hook)
     assert (stamp.branch, stamp.dirty, stamp.commit_time) == ("main", False, "2025-12-16T07:00:00+00:00")
@@ -237,8 +248,8 @@ def test_shallow_clone_of_a_tag(clone: Path, tmp_path: Path, annotated: bool) ->
 
 
 def test_packed_refs(clone: Path) -> None:
-    """A branch that is only in packed-refs is found, and one whose name it ends with is not mistaken for it."""
-    git(clone, "branch", "not/main", "HEAD~1")
+    """A branch that is only in packed-refs is found, and one whose name ends like it is not mistaken for it."""
+    git(clone, "branch", "a/refs/heads/main", "HEAD~1")
     git(clone, "pack-refs", "--all")
     assert not (clone / ".git" / "refs" / "heads" / "main").exists()
     assert detected(clone)[attributes.VCS_REF_HEAD_REVISION] == git(clone, "rev-parse", "HEAD")
@@ -434,7 +445,8 @@ def test_stated_branch_and_repository_win(clone: Path) -> None:
 
 
 def test_without_origin_the_only_remote_counts(clone: Path) -> None:
-    """One remote under another name gives the address; of several without an origin none is guessed."""
+    """One remote under another name gives its first address; of several without an origin none is guessed."""
+    git(clone, "remote", "set-url", "--add", "origin", "https://example.com/mirror/app")
     git(clone, "remote", "rename", "origin", "upstream")
     assert detected(clone)[attributes.VCS_REPOSITORY_URL_FULL] == "https://example.com/org/app"
     git(clone, "remote", "add", "fork", "https://example.com/me/app")
@@ -483,7 +495,7 @@ def test_detector_agrees_with_git_in_every_situation(clone: Path) -> None:
         lambda: git(clone, "checkout", "-q", "main"),
         lambda: git(clone, "reset", "-q", "--hard", "HEAD~1"),
         lambda: git(clone, "branch", "-q", "-m", "main", "trunk"),
-        lambda: git(clone, "symbolic-ref", "refs/heads/alias", "refs/heads/trunk"),
+        lambda: git(clone, "symbolic-ref", "HEAD", "refs/heads/trunk"),
         lambda: git(clone, "checkout", "-q", "a/b/c"),
         lambda: git(clone, "merge", "-q", "--no-edit", "trunk"),
     ]

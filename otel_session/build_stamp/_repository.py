@@ -23,7 +23,7 @@ _MAX_REF_BYTES = 4096
 _MAX_PACKED_REFS_BYTES = 16 << 20
 _MAX_SYMBOLIC_REFS = 5
 _FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_BAD_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|//|(?:^|/)\.|[/.]$")
+_BAD_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|//|(?:^|/)\.|[/.]$")
 
 
 @dataclass(frozen=True)

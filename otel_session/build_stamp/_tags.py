@@ -38,11 +38,10 @@ def _packed_tags(repository: Repository, revision: str) -> set[str]:
     names: set[str] = set()
     at = lines.find(wanted)
     while at >= 0:
-        before = lines[at - 1 : at]
         # Behind a ^ is the commit of the annotated tag in the line above.
-        start = lines.rfind(b"\n", 0, max(at - 2, 0)) + 1 if before == b"^" else at
+        start = lines.rfind(b"\n", 0, max(at - 2, 0)) + 1 if lines[at - 1 : at] == b"^" else at
         _, _, name = lines[start : lines.find(b"\n", start)].partition(b" ")
-        if before in (b"\n", b"^") and name.startswith(_PREFIX):
+        if name.startswith(_PREFIX):
             names.add(name[len(_PREFIX) :].decode("utf-8", "surrogateescape"))
         at = lines.find(wanted, at + len(wanted))
     return names

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from otel_session._version import __version__
 from otel_session.exceptions import OtelSessionError
@@ -47,5 +48,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _module(command: str) -> object:
+def _module(command: str) -> Any:
     return importlib.import_module(f"otel_session.cli.{command.replace('-', '_')}")

@@ -15,6 +15,8 @@ from otel_session.store.decode import EventView, LogView, text
 _FOLD_FROM = 3
 _SUSPECT_FROM = 5
 _WARN = 13
+_PART = 3
+"""What a request waits for is slow at this part of what is slow for a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,12 @@ class Detail:
     slow_ns: int = 300_000_000
     limit: int = 100
 
-    def is_slow(self, node: Node) -> bool:
-        """Whether a span took long for what it is."""
-        part = 3 if is_statement(node.span) or node.span.kind == "CLIENT" else 1
-        return node.span.duration_ns * part >= self.slow_ns
+    def is_slow(self, entry: Node | Fold) -> bool:
+        """Whether a span, or repeated statements together, took long for what they are."""
+        if isinstance(entry, Fold):
+            return entry.total_ns * _PART >= self.slow_ns
+        part = _PART if is_statement(entry.span) or entry.span.kind == "CLIENT" else 1
+        return entry.span.duration_ns * part >= self.slow_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +67,20 @@ class Fold:
 class LeftOut:
     """Entries in a row that are not shown."""
 
-    entries: tuple[Node | LogView | EventView | Fold, ...]
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BuildChange:
-    """From here on a service ran another build."""
+    """From here on a service ran another build; `back` if the session had seen that one before (a rolling deploy)."""
 
     time_ns: int
     old: Build
     new: Build
+    back: bool = False
 
 
-Entry: TypeAlias = Node | LogView | EventView | Fold | LeftOut | BuildChange
+Entry: TypeAlias = "Node | LogView | EventView | Fold | LeftOut | BuildChange"
 
 
 def starts_at(entry: Node | LogView | EventView | BuildChange) -> int:
@@ -90,17 +95,20 @@ def entries_under(node: Node, detail: Detail) -> list[Entry]:
 
 
 def condense(items: Sequence[Node | LogView | EventView | BuildChange], detail: Detail) -> list[Entry]:
-    """Sort entries by time, fold repeated statements, and leave out what is beyond the limit; `full` only sorts."""
+    """Sort entries by time, fold repeated statements, and leave out what is beyond the limit; `full` only sorts.
+
+    Entries of one time keep their order.
+    """
     in_order = sorted(items, key=starts_at)
     ordered: list[Entry] = [*in_order]
-    return ordered if detail.full else _thinned(_folded(ordered, detail), detail)
+    return ordered if detail.full else _thinned(_folded(ordered), detail)
 
 
-def _folded(entries: list[Entry], detail: Detail) -> list[Entry]:
+def _folded(entries: list[Entry]) -> list[Entry]:
     folded: list[Entry] = []
     run: list[Node] = []
     for entry in entries:
-        if isinstance(entry, Node) and _is_plain_statement(entry, detail):
+        if isinstance(entry, Node) and _is_plain_statement(entry):
             run.append(entry)
             continue
         folded += _fold_run(run)
@@ -109,10 +117,9 @@ def _folded(entries: list[Entry], detail: Detail) -> list[Entry]:
     return folded + _fold_run(run)
 
 
-def _is_plain_statement(node: Node, detail: Detail) -> bool:
+def _is_plain_statement(node: Node) -> bool:
     span = node.span
-    nothing_under = not (node.children or node.logs or span.events)
-    return nothing_under and is_statement(span) and not span.is_error and not detail.is_slow(node)
+    return is_statement(span) and not (span.is_error or node.children or node.logs or span.events)
 
 
 def _fold_run(run: list[Node]) -> list[Entry]:
@@ -137,9 +144,9 @@ def _thinned(entries: list[Entry], detail: Detail) -> list[Entry]:
     ranked = sorted(range(len(entries)), key=lambda index: _weight(entries[index], detail), reverse=True)
     kept = set(ranked[: detail.limit])
     thinned: list[Entry] = []
-    gap: list[Node | LogView | EventView | Fold] = []
+    gap: list[Entry] = []
     for index, entry in enumerate(entries):
-        if index not in kept and not isinstance(entry, BuildChange | LeftOut):
+        if index not in kept:
             gap.append(entry)
             continue
         thinned += [*_closed(gap), entry]
@@ -147,7 +154,7 @@ def _thinned(entries: list[Entry], detail: Detail) -> list[Entry]:
     return thinned + _closed(gap)
 
 
-def _closed(gap: list[Node | LogView | EventView | Fold]) -> list[Entry]:
+def _closed(gap: list[Entry]) -> list[Entry]:
     # The line that says "1 left out" is no shorter than the one left out.
     return [LeftOut(tuple(gap))] if len(gap) > 1 else [*gap]
 
@@ -159,5 +166,7 @@ def _weight(entry: Entry, detail: Detail) -> tuple[int, int]:
     if isinstance(entry, LogView):
         return (3 if entry.is_error else 1 if entry.severity >= _WARN else 0, 0)
     if isinstance(entry, Fold):
-        return (1, entry.total_ns)
+        return (2 if detail.is_slow(entry) else 1, entry.total_ns)
+    if isinstance(entry, BuildChange):
+        return (0 if entry.back else 3, 0)
     return (3 if isinstance(entry, EventView) and entry.name == names.EVENT_EXCEPTION else 0, 0)

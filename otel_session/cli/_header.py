@@ -43,7 +43,7 @@ def header(
     """Yield the session's facts, a name and a value to a line."""
     yield screen.line(Piece("Session  "), Piece(summary.session_id, "bold"))
     builds = builds_of(summary.resources)
-    starts = {change.new: offset(change.time_ns - summary.first_ns) for change in reversed(changes)}
+    starts = {change.new: offset(change.time_ns - summary.first_ns) for change in changes if not change.back}
     rows = [("previous", previous_id or ""), ("user", ", ".join(users)), ("when", _when(summary))]
     if not summary.confirmed:
         rows.append(("once", "the client has not brought its session id back (a probe, a scraper, an API call)"))
@@ -103,7 +103,7 @@ def look_first(forest: Forest, first_ns: int, detail: Detail, screen: Screen) ->
 def _trouble_lines(trouble: _Trouble, at: str, screen: Screen) -> Iterator[str]:
     style = "error" if trouble.failed else "slow"
     took = duration(trouble.took_ns) if trouble.took_ns is not None else ""
-    margin = f"{ERROR_MARK if trouble.failed else SLOW_MARK} {at:>9}  {took:>10}  "
+    margin = f"{ERROR_MARK if trouble.failed else SLOW_MARK} {at:>10}  {took:>10}  "
     what, why = Piece(trouble.what, "bold", flex=True), "red" if trouble.failed else "yellow"
     if screen.has(len(margin) + columns(escape(f"{trouble.what}  {trouble.why}"))):
         yield screen.line(Piece(margin, style), what, Piece(f"  {trouble.why}", why))

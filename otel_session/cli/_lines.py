@@ -86,10 +86,11 @@ class Pen:
         """Statements that came again and again."""
         self.hidden = True
         first, last, total = fold.nodes[0].span, fold.nodes[-1].span, duration(fold.total_ns)
+        mark = SLOW_MARK if self.detail.is_slow(fold) else ""
         return self._line(
-            self.margin.pieces("", place, first.start_ns, last.end_ns, total),
-            Piece(f"×{len(fold.nodes)} ", "bold"),
-            Piece(facts.label(first), flex=True),
+            self.margin.pieces(mark, place, first.start_ns, last.end_ns, total),
+            Piece(f"×{len(fold.nodes)} ", "slow" if mark else "bold"),
+            Piece(facts.label(first), "slow" if mark else "", flex=True),
             Piece(f"  {total} total", "dim"),
             Piece(" (N+1?)" if fold.suspect else "", "slow"),
             Piece(f"  slowest {duration(fold.slowest_ns)}", "dim", drop=True),
@@ -109,6 +110,7 @@ class Pen:
             (len(spans) - requests, "span"),
             (len(logs), "log line"),
             (sum(isinstance(e, EventView) for e in gap.entries), "event"),
+            (sum(isinstance(e, BuildChange) for e in gap.entries), "build change"),
             (errors, "error"),
         )
         what = ", ".join(plural(count, one) for count, one in counts if count)

@@ -14,7 +14,7 @@ from otel_session.store.decode import SpanView
 
 ERROR_MARK, SLOW_MARK = "✗", "!"
 _MARK_STYLES = {ERROR_MARK: "error", SLOW_MARK: "slow"}
-_CLOCK_COLUMNS, _AT_COLUMNS, _TOOK_COLUMNS, _BAR_COLUMNS = 12, 9, 10, 20
+_CLOCK_COLUMNS, _AT_COLUMNS, _TOOK_COLUMNS, _BAR_COLUMNS = 12, 10, 10, 20
 _CLOCK_FROM, _BAR_FROM = 120, 160
 
 

@@ -17,7 +17,7 @@ from otel_session.store.decode import EventView, LogView, text
 
 def timeline(forest: Forest, changes: Sequence[BuildChange], pen: Pen) -> Iterator[str]:
     """Yield the lines of a session's requests, log records between them, and build changes."""
-    for entry in condense([*forest.roots, *forest.loose_logs, *changes], pen.detail):
+    for entry in condense([*changes, *forest.roots, *forest.loose_logs], pen.detail):
         yield from _entry(entry, Place(), pen, last=True)
 
 
@@ -25,13 +25,15 @@ def build_changes(forest: Forest) -> list[BuildChange]:
     """Where a service's build differs from that of its request before, one entry before the root it shows in."""
     changes = []
     latest: dict[str, Build] = {}
+    seen: set[Build] = set()
     for root in forest.roots:
         for node in root.descendants():
             new = build_of(node.span.resource)
             old = latest.setdefault(new.service, new)
             if new != old:
-                changes.append(BuildChange(root.span.start_ns - 1, old, new))
+                changes.append(BuildChange(root.span.start_ns, old, new, back=new in seen))
                 latest[new.service] = new
+            seen.add(new)
     return changes
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 
+_COLOUR = re.compile(r"\x1b\[[\d;]*m", re.ASCII)
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _MAX_CHARS_PER_COLUMN = 4
 """Combining marks take no column; a text of nothing else still has to end."""
@@ -15,10 +17,11 @@ def escape(text: str) -> str:
     r"""The text with everything a terminal might obey written out as `\n`, `\x1b`, `\u202e`.
 
     Covers control and format characters (bidirectional overrides, zero-width ones), line separators, surrogates and
-    unassigned code points; other spaces become plain ones.
+    unassigned code points; other spaces become plain ones. Colours are taken out: development servers log them.
     """
     if text.isprintable():
         return text
+    text = _COLOUR.sub("", text)
     return "".join(char if char.isprintable() else _written_out(char) for char in text)
 
 

@@ -43,12 +43,11 @@ def _two_units(seconds: int) -> str:
 
 
 def offset(ns: int) -> str:
-    """Time since the session began: `+0:03.2`, `+12:03.2`, `+1:02:03`, `+2d 01:02`."""
-    sign, tenths = ("-", -ns) if ns < 0 else ("+", ns)
-    tenths = tenths * 10 // SECOND
-    seconds = tenths // 10
+    """Time since the session began, cut: `+0:03.217`, `+12:03.217`, `+1:02:03`, `+2d 01:02`."""
+    sign, ms = ("-", -ns // MS) if ns < 0 else ("+", ns // MS)
+    seconds = ms // 1_000
     if seconds < 3_600:
-        return f"{sign}{seconds // 60}:{seconds % 60:02d}.{tenths % 10}"
+        return f"{sign}{seconds // 60}:{seconds % 60:02d}.{ms % 1_000:03d}"
     if seconds < 86_400:
         return f"{sign}{seconds // 3_600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     return f"{sign}{seconds // 86_400}d {seconds // 3_600 % 24:02d}:{seconds // 60 % 60:02d}"

@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", type=parse_span, metavar="TIME", help="only those active in the last 30m, 1h, 2d")
     parser.add_argument("--all", action="store_true", help="also the clients that came once")
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.add_argument("--width", type=parse_count, metavar="N", help="columns to use (default: the terminal's)")
+    parser.add_argument(
+        "--width", type=parse_count, metavar="N", help="columns to use, 40 or more (default: the terminal's)"
+    )
     parser.add_argument("--no-color", action="store_true", help="plain text, also on a terminal")
     add_store_argument(parser)
 

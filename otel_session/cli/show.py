@@ -14,7 +14,7 @@ from otel_session.cli._lines import Pen
 from otel_session.cli._margin import Margin
 from otel_session.cli._render import build_changes, timeline
 from otel_session.cli._session import previous_session, summarize, users
-from otel_session.cli._source import add_store_argument, find_session, opened_store
+from otel_session.cli._source import UnknownSessionError, add_store_argument, find_session, opened_store
 from otel_session.cli._terminal import Piece, Screen, open_screen, write
 from otel_session.cli._tree import Forest, grow
 from otel_session.cli._units import parse_count, parse_span
@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"at most N requests, and N entries in each: errors and the slowest first (default: {limit})",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document, with everything in it")
-    parser.add_argument("--width", type=parse_count, metavar="N", help="columns to use (default: the terminal's)")
+    parser.add_argument(
+        "--width", type=parse_count, metavar="N", help="columns to use, 40 or more (default: the terminal's)"
+    )
     parser.add_argument("--no-color", action="store_true", help="plain text, also on a terminal")
     add_store_argument(parser)
 
@@ -66,12 +68,14 @@ def run(args: argparse.Namespace) -> int:
         Exit code 0.
 
     Raises:
-        UnknownSessionError: None or several are meant; the message lists candidates.
+        UnknownSessionError: None or several are meant (the message lists candidates), or it was deleted meanwhile.
         StoreError: There is no store, or it cannot be read.
     """
     with opened_store(args) as reader:
         session_id = find_session(reader, args.session)
         spans, logs = reader.spans(session_id), reader.logs(session_id)
+    if not spans and not logs:
+        raise UnknownSessionError(f"Session {session_id!r} was deleted just now, to keep the store within its limits.")
     story = _read(session_id, spans, logs)
     if args.json:
         write([write_json(session_as_json(story.summary, story.previous_id, story.users, story.forest))])

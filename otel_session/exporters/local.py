@@ -6,7 +6,6 @@ Entry points `otel_session_local` of the traces, logs and metrics exporters. All
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,9 +33,9 @@ from otel_session.store.records import (
 
 _log = logging.getLogger("otel_session")
 _ERROR_SEVERITY = 17  # OTLP: ERROR and above
-_lock = threading.Lock()
 _stores: dict[str, TelemetryStore] = {}
 _failing: set[str] = set()
+_told: dict[str, object] = {}
 
 
 def shared_store() -> TelemetryStore:
@@ -47,12 +46,16 @@ def shared_store() -> TelemetryStore:
     """
     settings = config.active()
     path = str(settings.store_path)
-    with _lock:
-        if path not in _stores:
-            _stores[path] = TelemetryStore(
-                settings.store_path, max_bytes=settings.store_max_bytes, max_age_s=settings.store_max_age_s
-            )
-        return _stores[path]
+    store = _stores.get(path)
+    if store is None:
+        # No lock, which a fork could leave taken: of two made at once, one is kept and the other closed.
+        made = TelemetryStore(
+            settings.store_path, max_bytes=settings.store_max_bytes, max_age_s=settings.store_max_age_s
+        )
+        store = _stores.setdefault(path, made)
+        if store is not made:
+            made.close()
+    return store
 
 
 def _write(what: str, write: Callable[[TelemetryStore], None]) -> bool:
@@ -61,15 +64,16 @@ def _write(what: str, write: Callable[[TelemetryStore], None]) -> bool:
         with suppress_instrumentation():
             write(shared_store())
     except Exception as error:
-        if what not in _failing:
-            _failing.add(what)
-            _log.error("otel-session cannot keep %s: %s", what, error)
+        problem, first = str(error), object()
+        if _told.setdefault(problem, first) is first:  # the same for spans, log records and metrics: one line
+            _log.error("otel-session cannot keep telemetry: %s", problem)
+        _failing.add(what)
         return False
-    else:
-        if what in _failing:
-            _failing.discard(what)
-            _log.warning("otel-session keeps %s again", what)
-        return True
+    if what in _failing:
+        _failing.discard(what)
+        _told.clear()
+        _log.warning("otel-session keeps %s again.", what)
+    return True
 
 
 class LocalSpanExporter(SpanExporter):

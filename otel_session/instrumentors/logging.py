@@ -11,9 +11,11 @@ import re
 import threading
 import time
 from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Any
 
 from opentelemetry._logs import NoOpLoggerProvider, SeverityNumber, get_logger, get_logger_provider
+from opentelemetry._logs._internal import ProxyLoggerProvider
 from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk._logs import LoggerProvider
@@ -25,10 +27,15 @@ from otel_session._guard import report
 from otel_session.instrumentors._base import Instrumentor
 
 # The attributes every LogRecord has; all others were given by the application as `extra=`.
-_ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_MADE_WITH = frozenset(vars(logging.makeLogRecord({})))
+_ORDINARY = _MADE_WITH | {"message", "asctime", "taskName"}
 _EVENT_NAME = "otel.event.name"  # semconv: carries an event's name through the standard library
 _MAX_BODY_CHARS = 65_536
+_MAX_SLACK = 8_192  # a SQL error that begins within the body ends within this
 _MAX_EXTRA = 64
+_MAX_DEPTH = 8
+_INT64 = range(-(2**63), 2**63)
+_UNREADABLE = "(its text could not be read)"
 # These print statements with their values: their records below WARNING stay here (the query spans tell the same),
 # and of the others the arguments do.
 _SQL_LOGGERS = re.compile(
@@ -88,14 +95,13 @@ class _Exporter:
 
 
 def _exports(provider: Any) -> bool:
-    if isinstance(provider, NoOpLoggerProvider):
-        return False
     if not isinstance(provider, LoggerProvider):
-        return True
+        return not isinstance(provider, _SILENT)
     processors = getattr(getattr(provider, "_multi_log_record_processor", None), "_log_record_processors", None)
     return processors is None or any(not type(p).__module__.startswith("otel_session.") for p in processors)
 
 
+_SILENT = (NoOpLoggerProvider, ProxyLoggerProvider)
 _other_handlers: dict[type, bool] = {}
 
 
@@ -125,10 +131,10 @@ def _emit(record: logging.LogRecord, provider: Any) -> None:
         names.CODE_LINE_NUMBER: record.lineno,
     }
     event_name = None
-    if len(record.__dict__) > len(_ORDINARY) - 3:
+    if len(record.__dict__) > len(_MADE_WITH):
         event_name = _add_extra(attributes, record.__dict__)
-    error = record.exc_info[1] if record.exc_info else None
-    if error is not None:
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else record.exc_info
+    if isinstance(error, BaseException):
         attributes[names.EXCEPTION_TYPE] = failures.type_name(error)
         attributes[names.EXCEPTION_MESSAGE] = failures.message(error)
         attributes[names.EXCEPTION_STACKTRACE] = failures.stacktrace(error)
@@ -159,7 +165,7 @@ def body_of(record: logging.LogRecord) -> str:
     """The formatted message without SQL values, at most 65,536 characters."""
     args = record.args
     if args and _SQL_LOGGERS.match(record.name):
-        return str(record.msg)[:_MAX_BODY_CHARS]
+        return _text(record.msg)
     try:
         if isinstance(args, tuple) and any(isinstance(a, BaseException) for a in args):
             clean = tuple(failures.message(a) if isinstance(a, BaseException) else a for a in args)
@@ -168,9 +174,22 @@ def body_of(record: logging.LogRecord) -> str:
             message = failures.message(record.msg)
         else:
             message = record.getMessage()
+    except Exception:  # the wrong number of arguments, or one that cannot be shown: the handlers complain themselves
+        return _text(record.msg)
+    return _text(message)
+
+
+def _text(value: Any) -> str:
+    """A value's text as UTF-8 can hold it, without what must not leave, at most 65,536 characters. Never raises."""
+    try:
+        written = str(value)
+        if len(written) > _MAX_BODY_CHARS:
+            written = written[: _MAX_BODY_CHARS + _MAX_SLACK]
+        if not written.isascii():  # a lone surrogate, as in names of files, would cost the exporter its whole batch
+            written = written.encode("utf-8", "replace").decode()
+        return scrub.text(written)[:_MAX_BODY_CHARS]
     except Exception:
-        message = str(record.msg)  # the wrong number of arguments: the handlers complain of it themselves
-    return scrub.text(message)[:_MAX_BODY_CHARS]
+        return _UNREADABLE
 
 
 def _add_extra(attributes: dict[str, Any], fields: Mapping[str, Any]) -> str | None:
@@ -178,26 +197,33 @@ def _add_extra(attributes: dict[str, Any], fields: Mapping[str, Any]) -> str | N
     for key, value in fields.items():
         if key in _ORDINARY or len(attributes) > _MAX_EXTRA:
             continue
-        if key == _EVENT_NAME:
-            event_name = str(value)
-        elif scrub.is_sensitive(key):
-            attributes[key] = scrub.MASK
+        name = key if isinstance(key, str) else _text(key)
+        if name == _EVENT_NAME:
+            event_name = _text(value)
+        elif scrub.is_sensitive(name):
+            attributes[name] = scrub.MASK
         else:
-            attributes[key] = _plain(value)
+            attributes[name] = _plain(value)
     return event_name
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A value of `extra=` as the exporters take it: text, numbers, and lists and mappings of them."""
     if isinstance(value, str):
-        return scrub.text(value)
-    if value is None or isinstance(value, bool | int | float):
+        return _text(value)
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value in _INT64):
         return value
     if isinstance(value, BaseException):
         return failures.message(value)
-    if isinstance(value, Mapping):
-        return {
-            str(k): scrub.MASK if scrub.is_sensitive(str(k)) else _plain(v) for k, v in list(value.items())[:_MAX_EXTRA]
-        }
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value[:_MAX_EXTRA]]
-    return scrub.text(str(value))[:_MAX_BODY_CHARS]
+    try:
+        if depth < _MAX_DEPTH and isinstance(value, Mapping):
+            return {k: scrub.MASK if scrub.is_sensitive(k) else _plain(v, depth + 1) for k, v in _first_items(value)}
+        if depth < _MAX_DEPTH and isinstance(value, list | tuple):
+            return [_plain(v, depth + 1) for v in value[:_MAX_EXTRA]]
+    except Exception:  # a mapping of the application's own making
+        return _UNREADABLE
+    return _text(value) if depth < _MAX_DEPTH else "…"
+
+
+def _first_items(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+    return [(_text(k), v) for k, v in islice(value.items(), _MAX_EXTRA)]

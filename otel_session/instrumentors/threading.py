@@ -23,13 +23,13 @@ from otel_session import context as here
 from otel_session._guard import report
 from otel_session.instrumentors._base import Instrumentor
 
-# Threads of these serve everybody: pools, connections, log listeners, exporters.
-_SHARED = (
+# Threads of these packages serve everybody: pools, connections, log listeners, exporters.
+_SHARED_PACKAGES = (
     "concurrent.futures",
-    "logging.",
+    "logging",
     "multiprocessing",
-    "opentelemetry.",
-    "otel_session.",
+    "opentelemetry",
+    "otel_session",
     "apscheduler",
     "sqlalchemy",
     "aiosqlite",
@@ -48,6 +48,7 @@ _SHARED = (
     "asgiref",
     "streamlit",
 )
+_SHARED = tuple(f"{package}." for package in _SHARED_PACKAGES)
 
 
 class ThreadingInstrumentor(Instrumentor):
@@ -81,22 +82,30 @@ class ThreadingInstrumentor(Instrumentor):
 
 def _start(original: Callable[..., Any]) -> Callable[..., Any]:
     def start(thread: Any) -> Any:
+        put_back = None
         try:
             if here.current() is not None and not _serves_everybody(thread) and not _official_active():
-                _carry(thread)
+                put_back = _carry(thread)
         except Exception:
             report("ThreadingInstrumentor.start")
-        return original(thread)
+        try:
+            return original(thread)
+        except BaseException:  # no more threads to be had: leave the object as it was
+            if put_back is not None:
+                put_back()
+            raise
 
     return start
 
 
-def _carry(thread: Any) -> None:
+def _carry(thread: Any) -> Callable[[], None] | None:
     # Set on the thread itself, so that subclasses with a `run` of their own are covered.
-    run, context = thread.run, carried()
+    if thread.ident is not None:  # started before: `start` will refuse
+        return None
+    own, run, context = thread.__dict__.get("run"), thread.run, carried()
 
     def run_in_context() -> Any:
-        thread.__dict__.pop("run", None)
+        _put_back(thread, own)
         token = otel_context.attach(context)
         try:
             return run()
@@ -104,6 +113,13 @@ def _carry(thread: Any) -> None:
             otel_context.detach(token)
 
     thread.run = run_in_context
+    return lambda: _put_back(thread, own)
+
+
+def _put_back(thread: Any, own: Any) -> None:
+    thread.__dict__.pop("run", None)
+    if own is not None:
+        thread.run = own
 
 
 def _submit(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from otel_session.store import shared
 from otel_session.store._handle import Handle
 from otel_session.store._opening import open_for_reading
 from otel_session.store.records import LogRow, MetricRow, SessionSummary, SpanRow
-from otel_session.store.schema import NO_SESSION
+from otel_session.store.schema import NO_SESSION, TRACE_BLOCK
 
 _SUMMARY = (
     "session_id, confirmed, first_ns, last_ns, spans, requests, failed_requests, statements, logs, error_logs, "
@@ -23,6 +23,11 @@ _SPAN = (
     "flags, resource, scope, body FROM spans JOIN traces ON traces.key = spans.trace "
     "LEFT JOIN sessions ON sessions.key = spans.session"
 )
+_TRACE_KEYS = f"""
+WITH RECURSIVE blocks(block) AS (
+    SELECT min(key) / {TRACE_BLOCK} FROM traces
+    UNION ALL SELECT block + 1 FROM blocks WHERE block < (SELECT max(key) / {TRACE_BLOCK} FROM traces))
+SELECT key FROM blocks CROSS JOIN traces ON traces.key / {TRACE_BLOCK} = block AND trace_id = ?"""
 _LOG = (
     "SELECT session_id, trace_id, span_id, time_ns, severity, event_name, flags, resource, scope, body "
     "FROM logs JOIN sessions ON sessions.key = logs.session"
@@ -96,7 +101,7 @@ class StoreReader:
     def trace(self, trace_id: bytes) -> list[SpanRow]:
         """The trace's spans, by start time, of whatever session; none when the trace is unknown."""
         return self._spans(
-            f"trace_id = ? AND (session = {NO_SESSION} OR session_id IS NOT NULL) ORDER BY start_ns, spans.key",
+            f"spans.trace IN ({_TRACE_KEYS}) AND (session = {NO_SESSION} OR session_id IS NOT NULL) ORDER BY start_ns, spans.key",
             trace_id,
         )
 

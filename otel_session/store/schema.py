@@ -15,6 +15,8 @@ SCHEMA_VERSION = 1
 """`PRAGMA user_version`: raised when a reader of the former version could not read the tables."""
 NO_SESSION = 0
 """Stands in `spans.session` and `logs.session` for telemetry without a session."""
+TRACE_BLOCK = 4096
+"""Traces in one block of the index on trace ids."""
 
 _TABLES = (
     # One row per session, kept up to date by every write; `bytes` is an estimate of what its rows take in the file,
@@ -32,8 +34,10 @@ _TABLES = (
     "CREATE TABLE doomed (session INTEGER PRIMARY KEY)",
     # Resource and scope bytes, each once; `uses` counts the rows that name it, and at 0 it goes.
     "CREATE TABLE shared (key INTEGER PRIMARY KEY, value BLOB NOT NULL UNIQUE, uses INTEGER NOT NULL)",
-    # Trace ids are random: indexed once per trace instead of once per span, they cost a fraction.
-    "CREATE TABLE traces (key INTEGER PRIMARY KEY, trace_id BLOB NOT NULL UNIQUE)",
+    # One row per trace and batch. Trace ids are random: a plain index on them would change a page of the file per
+    # row. Cut into blocks, each write changes the few pages of the last; a look-up asks each block in turn.
+    "CREATE TABLE traces (key INTEGER PRIMARY KEY, trace_id BLOB NOT NULL)",
+    f"CREATE INDEX traces_block ON traces (key / {TRACE_BLOCK}, trace_id)",
     """CREATE TABLE spans (
         key INTEGER PRIMARY KEY, session INTEGER NOT NULL, start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL,
         flags INTEGER NOT NULL, trace INTEGER NOT NULL, span_id BLOB NOT NULL, parent_span_id BLOB NOT NULL,

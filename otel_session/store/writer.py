@@ -13,7 +13,7 @@ from otel_session.store._clamp import clamped
 from otel_session.store._handle import Handle
 from otel_session.store._opening import open_for_writing
 from otel_session.store._transaction import writing
-from otel_session.store.activity import Activity, chunks, collect, save
+from otel_session.store.activity import Activity, collect, save
 from otel_session.store.prune import Pruner
 from otel_session.store.records import LogRow, MetricRow, SpanRow
 
@@ -122,7 +122,7 @@ def _insert_spans(
     activities: dict[str | None, Activity],
     keys: dict[bytes, int],
 ) -> None:
-    traces = _trace_keys(connection, {row.trace_id for row in spans})
+    traces = _add_traces(connection, {row.trace_id for row in spans})
     connection.executemany(
         _SPAN,
         [
@@ -159,14 +159,12 @@ def _log_columns(row: LogRow, activities: dict[str | None, Activity], keys: dict
     )
 
 
-def _trace_keys(connection: sqlite3.Connection, trace_ids: Collection[bytes]) -> dict[bytes, int]:
-    """The key of each trace; those the file does not have yet are added."""
-    keys: dict[bytes, int] = {}
-    for chunk in chunks(trace_ids, 500):
-        query = f"SELECT trace_id, key FROM traces WHERE trace_id IN ({', '.join('?' * len(chunk))})"  # noqa: S608
-        keys.update(connection.execute(query, chunk).fetchall())
+def _add_traces(connection: sqlite3.Connection, trace_ids: Collection[bytes]) -> dict[bytes, int]:
+    """Add a row for each trace of the batch and return their keys.
+
+    A trace whose spans come in several batches has several rows: looking for the former ones would cost more.
+    """
     last = connection.execute("SELECT max(key) FROM traces").fetchone()[0] or 0
-    fresh = [(key, trace_id) for key, trace_id in enumerate((t for t in trace_ids if t not in keys), last + 1)]
-    connection.executemany("INSERT INTO traces VALUES (?, ?)", fresh)
-    keys.update((trace_id, key) for key, trace_id in fresh)
+    keys = {trace_id: key for key, trace_id in enumerate(trace_ids, last + 1)}
+    connection.executemany("INSERT INTO traces VALUES (?, ?)", [(key, trace_id) for trace_id, key in keys.items()])
     return keys

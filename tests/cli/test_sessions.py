@@ -305,8 +305,13 @@ def test_durations_read_well(ns: int, text: str) -> None:
 
 def test_offsets_and_far_times() -> None:
     """Offsets cut rather than round; a moment outside the calendar is the calendar's end, not an error."""
-    assert [offset(s * 1_000 * MS) for s in (0, 121, 3_723, 180_000)] == ["+0:00.0", "+2:01.0", "+1:02:03", "+2d 02:00"]
-    assert offset(-1_950 * MS) == "-0:01.9"
+    assert [offset(s * 1_000 * MS) for s in (0, 121, 3_723, 180_000)] == [
+        "+0:00.000",
+        "+2:01.000",
+        "+1:02:03",
+        "+2d 02:00",
+    ]
+    assert offset(-1_950 * MS) == "-0:01.950"
     assert utc_text(2**63 - 1).startswith("2262-")
     assert utc_text(2**64 - 1).startswith("2554-")
     assert utc_text(10**22).startswith("9999-")

@@ -85,19 +85,19 @@ Session  a1b2c3d4e5f60718293a4b5c6d7e8f90
   database  5 statements
   logs      4 lines, 1 error
 
-         at        took
-    +0:00.0              session.start
-!   +0:00.0      412 ms  GET /deals/<int:deal_id> → 200  req_000000000001
-                         │  319 ms database (77 %: SELECT deal 310 ms),
-                         │  92.7 ms own code (22 %)
-!   1.00 ms      310 ms  ├─ SELECT deal
-     312 ms     9.30 ms  ├─ ×4 SELECT note  9.30 ms total
-     330 ms              └─ WARN  slow deal  deals.views
-    +0:01.0              INFO  between requests  deals.jobs
-✗   +0:02.0     10.0 ms  POST /deals → 500  req_000000000002
-                         │  ValueError: no such stage
-✗   4.00 ms              └─ ERROR Exception on /deals [POST]  deals
-                            ValueError: no such stage
+          at        took
+   +0:00.000              session.start
+!  +0:00.000      412 ms  GET /deals/<int:deal_id> → 200  req_000000000001
+                          │  319 ms database (77 %: SELECT deal 310 ms),
+                          │  92.7 ms own code (22 %)
+!    1.00 ms      310 ms  ├─ SELECT deal
+      312 ms     9.30 ms  ├─ ×4 SELECT note  9.30 ms total  slowest 2.33 ms
+      330 ms              └─ WARN  slow deal  deals.views
+   +0:01.000              INFO  between requests  deals.jobs
+✗  +0:02.000     10.0 ms  POST /deals → 500  req_000000000002
+                          │  ValueError: no such stage
+✗    4.00 ms              └─ ERROR Exception on /deals [POST]  deals
+                             ValueError: no such stage
 
 --full shows every statement, whole messages, stack traces and SQL
 """
@@ -119,7 +119,7 @@ def small_visit() -> Visit:
     return visit
 
 
-def test_a_session_in_eighty_columns(shown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_in_eighty_columns(shown: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Who, when, which build, how much; then requests in time order with statements, log lines and errors in them."""
     monkeypatch.setenv("COLUMNS", "80")
     assert shown(small_visit()) == SMALL
@@ -128,7 +128,7 @@ def test_a_session_in_eighty_columns(shown, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
 @pytest.mark.parametrize("more", [(), ("--full",)])
 def test_no_line_is_wider_than_the_terminal(
-    shown, monkeypatch: pytest.MonkeyPatch, width: int, more: tuple[str, ...]
+    shown: Callable[..., str], monkeypatch: pytest.MonkeyPatch, width: int, more: tuple[str, ...]
 ) -> None:
     """Lines fit into `COLUMNS`, wide characters counted as two."""
     monkeypatch.setenv("COLUMNS", str(width))
@@ -140,7 +140,7 @@ def test_no_line_is_wider_than_the_terminal(
     assert max(map(columns, out.splitlines())) <= width
 
 
-def test_a_pipe_gets_whole_lines(shown) -> None:
+def test_a_pipe_gets_whole_lines(shown: Callable[..., str]) -> None:
     """Without a terminal nothing is cut: `grep` finds a correlation id, a path, the end of a message."""
     visit = believable_visit(ID)
     visit.log(visit.spans[2], "word " * 200 + "the end", 4_300)
@@ -149,17 +149,17 @@ def test_a_pipe_gets_whole_lines(shown) -> None:
     assert "/deals/17" in out
 
 
-def test_wide_terminals_show_the_clock_and_bars(shown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wide_terminals_show_the_clock_and_bars(shown: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     """From 120 columns on requests have their clock time, from 160 on entries a bar and statements their SQL."""
     monkeypatch.setenv("COLUMNS", "120")
     line = line_with(shown(believable_visit(ID)), "  GET /reports/broken → 500  req_")
-    assert line.startswith("✗ 09:15:15.400    +3:12.4     14.1 ms  ")
+    assert line.startswith("✗ 09:15:15.400   +3:12.400     14.1 ms  ")
     monkeypatch.setenv("COLUMNS", "160")
     line = line_with(shown(), "─ SELECT pg_sleep")
     assert re.search(r"801 ms  █{13} +├─ SELECT pg_sleep  SELECT \* FROM pg_sleep", line)
 
 
-def test_statements_in_a_row_are_folded(shown) -> None:
+def test_statements_in_a_row_are_folded(shown: Callable[..., str]) -> None:
     """Three or more equal statements become one line; five or more SELECTs are suspected to be one per row."""
     out = shown(believable_visit(ID))
     assert line_with(out, "SELECT note").endswith("└─ ×12 SELECT note  13.2 ms total (N+1?)  slowest 1.10 ms")
@@ -167,7 +167,7 @@ def test_statements_in_a_row_are_folded(shown) -> None:
     assert "×14 SELECT user" in out
 
 
-def test_full_unfolds(shown) -> None:
+def test_full_unfolds(shown: Callable[..., str]) -> None:
     """`--full` shows each statement with its SQL, whole messages, stack traces, and no hint at itself."""
     visit = believable_visit(ID)
     visit.log(visit.spans[0], "first line\nsecond line", 2)
@@ -180,8 +180,8 @@ def test_full_unfolds(shown) -> None:
     assert "(+1 line)" in shown()
 
 
-def test_only_equal_statements_without_anything_between_are_folded(shown) -> None:
-    """A log line, a failed or a slow statement ends a run; statements of other text are not counted in."""
+def test_only_equal_statements_without_anything_between_are_folded(shown: Callable[..., str]) -> None:
+    """A log line or a failed statement ends a run; statements of other text are not counted in."""
     visit = Visit(ID)
     page = visit.request("GET", "/", 0, 1_000)
     for number in range(2):
@@ -189,17 +189,16 @@ def test_only_equal_statements_without_anything_between_are_folded(shown) -> Non
     visit.log(page, "between", 3.5)
     for number in range(2):
         visit.statement(page, "SELECT a", 4 + number, 0.5)
-    visit.statement(page, "SELECT a", 10, 200)
     visit.statement(page, "SELECT a", 300, 1, error=True)
     visit.statement(page, "SELECT a", 302, 1, attributes={names.DB_QUERY_TEXT: "SELECT a.x FROM a"})
     visit.statement(page, "SELECT a", 304, 1)
     visit.statement(page, "SELECT a", 306, 1)
     out = shown(visit)
     assert "─ ×" not in out
-    assert out.count("─ SELECT a") == 9
+    assert out.count("─ SELECT a") == 8
 
 
-def test_log_lines_stand_in_their_span_in_time_order(shown) -> None:
+def test_log_lines_stand_in_their_span_in_time_order(shown: Callable[..., str]) -> None:
     """A record stands under its span between that span's children; without a stored span, under its trace's root."""
     visit = Visit(ID)
     page = visit.request("GET", "/", 0, 100)
@@ -211,7 +210,7 @@ def test_log_lines_stand_in_their_span_in_time_order(shown) -> None:
     lost = visit.span("never stored", 80, 1, parent=page)
     visit.log(lost, "of a lost span", 80)
     visit.spans.remove(lost)
-    tree = [line[25:] for line in shown(visit, also=("--width", "80")).splitlines() if "─ " in line]
+    tree = [line[26:] for line in shown(visit, also=("--width", "80")).splitlines() if "─ " in line]
     assert tree == [
         "├─ INFO  before work  deals.views",
         "├─ work",
@@ -222,7 +221,7 @@ def test_log_lines_stand_in_their_span_in_time_order(shown) -> None:
     ]
 
 
-def test_a_slow_request_says_where_its_time_went(shown) -> None:
+def test_a_slow_request_says_where_its_time_went(shown: Callable[..., str]) -> None:
     """Overlapping statements count once, calls to others and the session store are told apart from own code."""
     visit = Visit(ID)
     page = visit.request("GET", "/", 0, 1_000)
@@ -243,27 +242,30 @@ def test_a_slow_request_says_where_its_time_went(shown) -> None:
     assert times == {"database": 440.0, "session_store": 60.0, "calls": 200.0, "own_code": 300.0}
 
 
-def test_what_is_slow_can_be_said(shown) -> None:
-    """`--slow` moves the border, for statements to a third of it."""
-    assert "! 1 slow" in shown(believable_visit(ID))
+def test_what_is_slow_can_be_said(shown: Callable[..., str]) -> None:
+    """`--slow` moves the border; what a request waits for is slow at a third of it, repeated statements together."""
+    out = shown(believable_visit(ID))
+    assert "! 1 slow" in out
+    assert line_with(out, "─ ×26 SELECT position").startswith("!")
+    assert line_with(out, "─ ×14 SELECT user").startswith(" ")
     out = shown(also=("--slow", "10ms"))
     assert "! 5 slow" in out
-    assert line_with(out, "─ ×14 SELECT user") != ""
-    assert " slow\n" not in shown(also=("--slow", "1h"))
+    assert line_with(out, "─ ×14 SELECT user").startswith("!")
+    assert "!" not in shown(also=("--slow", "1h"))
 
 
-def test_errors_and_slow_requests_are_listed_first(shown) -> None:
+def test_errors_and_slow_requests_are_listed_first(shown: Callable[..., str]) -> None:
     """In a longer session the errors stand above the timeline, with their causes, then what was slow."""
     out = shown(believable_visit(ID))
     first = out.split("Look here first\n")[1].split("\n\n")[0].splitlines()
     assert first == [
-        "✗   +3:12.4     14.1 ms  GET /reports/broken → 500  ZeroDivisionError: division by zero",
-        "!   +1:00.0      1.24 s  GET /reports/slow → 200  "
+        "✗  +3:12.400     14.1 ms  GET /reports/broken → 500  ZeroDivisionError: division by zero",
+        "!  +1:00.000      1.24 s  GET /reports/slow → 200  "
         "1.01 s database (81 %: SELECT pg_sleep 801 ms), 227 ms own code (18 %)",
     ]
 
 
-def test_error_records_of_successful_requests_are_listed_first_too(shown) -> None:
+def test_error_records_of_successful_requests_are_listed_first_too(shown: Callable[..., str]) -> None:
     """An error that somebody swallowed is not lost in the timeline, nor one outside of any request."""
     visit = believable_visit(ID)
     visit.log(visit.spans[3], "mail not sent", 4_305, severity=ERROR, attributes=exception("SMTPError", "refused"))
@@ -274,7 +276,7 @@ def test_error_records_of_successful_requests_are_listed_first_too(shown) -> Non
 
 
 @pytest.mark.parametrize("where", ["event", "log", "status", "statement", "type"])
-def test_a_failed_request_says_why(shown, where: str) -> None:
+def test_a_failed_request_says_why(shown: Callable[..., str], where: str) -> None:
     """The cause is the request's exception, else an error record's, else a failed statement, else its error type."""
     visit = Visit(ID)
     events = [exception_event(5, "app.Broken", "first\nsecond")] if where == "event" else []
@@ -294,7 +296,7 @@ def test_a_failed_request_says_why(shown, where: str) -> None:
     assert json.loads(shown(also=("--json",)))["requests"][0]["cause"] == expected
 
 
-def test_an_exception_is_told_once(shown) -> None:
+def test_an_exception_is_told_once(shown: Callable[..., str]) -> None:
     """An exception that is both an event of the span and a log record of it is one line."""
     visit = Visit(ID)
     page = visit.request("GET", "/", 0, 10, status=500, events=[exception_event(5, "ValueError", "no")])
@@ -305,7 +307,7 @@ def test_an_exception_is_told_once(shown) -> None:
     assert "· cache.miss" in out
 
 
-def test_hostile_text_cannot_steer_the_terminal(shown) -> None:
+def test_hostile_text_cannot_steer_the_terminal(shown: Callable[..., str]) -> None:
     """Control, format and bidirectional characters are written out, wherever they come from."""
     visit = Visit(ID, build=resource(HOSTILE, commit=HOSTILE, branch=HOSTILE))
     page = visit.request(HOSTILE, HOSTILE, 0, 900, status=500, attributes={names.CORRELATION_ID: HOSTILE})
@@ -320,6 +322,13 @@ def test_hostile_text_cannot_steer_the_terminal(shown) -> None:
     out = shown(also=("--json",))
     assert json.loads(out)["logs"][0]["message"] == HOSTILE
     assert out.replace("\n", "").isprintable()
+
+
+def test_colours_in_log_messages_are_taken_out(shown: Callable[..., str]) -> None:
+    """The development server's access log reads as text, not as written-out colour sequences."""
+    visit = Visit(ID)
+    visit.log(None, '127.0.0.1 - - "\x1b[31m\x1b[1mPOST /login HTTP/1.1\x1b[0m" 401 -', 0, logger="werkzeug")
+    assert '"POST /login HTTP/1.1" 401 -' in shown(visit)
 
 
 @pytest.mark.parametrize("typed", [ID, ID[:8], f"[{ID[:8]}]", ID[:3], f" {ID[:8]} "])
@@ -365,7 +374,7 @@ def test_no_session_at_all_says_what_to_do(tmp_path: Path, capsys: pytest.Captur
     assert "otel-session run -- flask" in refused(capsys, tmp_path / "none.db", "abc")
 
 
-def test_a_span_without_its_parent_is_a_marked_root(shown) -> None:
+def test_a_span_without_its_parent_is_a_marked_root(shown: Callable[..., str]) -> None:
     """Spans whose parent is not stored, ran elsewhere, or is their own descendant are shown, and say why."""
     visit = Visit(ID)
     visit.statement(None, "SELECT lost", 1, 1, parent_span_id=b"\x01" * 8)
@@ -383,7 +392,7 @@ def test_a_span_without_its_parent_is_a_marked_root(shown) -> None:
     assert [root["orphan"] for root in roots] == ["missing", None, "elsewhere", "loop"]
 
 
-def test_a_loop_of_parents_is_shown_once(shown) -> None:
+def test_a_loop_of_parents_is_shown_once(shown: Callable[..., str]) -> None:
     """Two spans that name each other as parent both appear, one under the other."""
     visit = Visit(ID)
     first = visit.span("first", 1, 5)
@@ -397,7 +406,7 @@ def test_a_loop_of_parents_is_shown_once(shown) -> None:
     assert line_with(out, "└─ second")
 
 
-def test_clocks_that_disagree_do_not_hide_anything(shown) -> None:
+def test_clocks_that_disagree_do_not_hide_anything(shown: Callable[..., str]) -> None:
     """A child that began before its parent has a negative offset; an end before the start is no negative duration."""
     visit = Visit(ID)
     page = visit.request("GET", "/", 100, 50)
@@ -408,7 +417,7 @@ def test_clocks_that_disagree_do_not_hide_anything(shown) -> None:
     assert line_with(out, "└─ backwards").split()[:4] == ["20.0", "ms", "0", "µs"]
 
 
-def test_what_comes_after_the_end_says_so(shown) -> None:
+def test_what_comes_after_the_end_says_so(shown: Callable[..., str]) -> None:
     """Work and log lines of helper threads that outlive the request stand in it, marked."""
     visit = Visit(ID)
     page = visit.request("GET", "/", 0, 10)
@@ -419,20 +428,20 @@ def test_what_comes_after_the_end_says_so(shown) -> None:
     assert line_with(out, "done at last  (after the end)")
 
 
-def test_a_deep_tree_has_limits(shown) -> None:
-    """Ten thousand spans one inside the other are drawn and written as JSON, fifty levels deep."""
+def test_a_deep_tree_has_limits(shown: Callable[..., str]) -> None:
+    """Two thousand spans one inside the other are drawn and written as JSON, fifty levels deep."""
     visit = Visit(ID)
     span = None
-    for number in range(10_000):
+    for number in range(2_000):
         span = visit.span(f"level {number}", number / 100, 200 - number / 100, parent=span)
     out = shown(visit, also=("--width", "100"))
     assert "50 levels deep" in out
     assert "spans not shown" in out
-    assert shown(also=("--width", "100", "--full")).count("level ") == 10_000
-    assert shown(also=("--json",)).count('"name": "level ') == 10_000
+    assert shown(also=("--width", "100", "--full")).count("level ") == 2_000
+    assert shown(also=("--json",)).count('"name": "level ') == 2_000
 
 
-def test_a_huge_session_is_quick_and_short(shown) -> None:
+def test_a_huge_session_is_quick_and_short(shown: Callable[..., str]) -> None:
     """Of 10,500 spans the failed and slowest requests are shown, the rest counted, in well under five seconds."""
     visit = Visit(ID)
     for number in range(500):
@@ -453,7 +462,7 @@ def test_a_huge_session_is_quick_and_short(shown) -> None:
     assert len(json.loads(shown(also=("--json",)))["requests"]) == 500
 
 
-def test_a_change_of_build_is_visible(shown) -> None:
+def test_a_change_of_build_is_visible(shown: Callable[..., str]) -> None:
     """The header has both builds and since when; the timeline has a line where the change shows."""
     before, after = (
         Visit(ID),
@@ -464,12 +473,24 @@ def test_a_change_of_build_is_visible(shown) -> None:
         after.request("GET", "/", at, 10)
     out = shown(before, after)
     assert "  build     512fbfe (main) 2025-11-20 07:26:50 UTC\n" in out
-    assert "  build     9a8b7c6 (main) 2025-11-20 07:26:50 UTC, from +0:59.9\n" in out or ", from +1:00.0\n" in out
+    assert "  build     9a8b7c6 (main) 2025-11-20 07:26:50 UTC, from +1:00.000\n" in out
     line = line_with(out, "── deals: build 512fbfe (main) 2025-11-20 07:26:50 UTC → 9a8b7c6 (main)")
-    assert out.index("+0:01.0") < out.index(line) < out.rindex("GET / → 200")
+    assert out.index("+0:01.000") < out.index(line) < out.rindex("GET / → 200")
 
 
-def test_services_are_named_where_there_are_several(shown) -> None:
+def test_a_rolling_deploy_does_not_flood(shown: Callable[..., str]) -> None:
+    """Two builds that answer in turn: the first change is always shown, the others count against the limit."""
+    old, new = Visit(ID), Visit(ID, build=resource(commit="9a8b7c6d5e"))
+    for number in range(60):
+        (new if number % 2 else old).request("GET", f"/{number}", number, 0.1 + number / 1_000)
+    out = shown(old, new, also=("--limit", "10"))
+    assert 1 <= out.count("── deals: build") <= 11
+    assert "build changes not shown" in out
+    assert out.count(", from +0:00.001\n") == 1
+    assert shown(also=("--full",)).count("── deals: build") == 59
+
+
+def test_services_are_named_where_there_are_several(shown: Callable[..., str]) -> None:
     """With two services in a session each request names its own, and a call into another service names that."""
     front, back = Visit(ID), Visit(ID, build=resource("pricing"))
     page = front.request("GET", "/", 0, 50)
@@ -483,7 +504,7 @@ def test_services_are_named_where_there_are_several(shown) -> None:
     assert "└─ SELECT price" in out
 
 
-def test_a_damaged_record_hides_nothing_else(shown) -> None:
+def test_a_damaged_record_hides_nothing_else(shown: Callable[..., str]) -> None:
     """A span or log record whose bytes cannot be decoded is shown from its columns, marked."""
     visit = believable_visit(ID)
     visit.span("torn span", 5_000, 7, error=True, body=b"\xff\xff\xff")
@@ -494,7 +515,7 @@ def test_a_damaged_record_hides_nothing_else(shown) -> None:
     assert "GET /reports/broken → 500" in out
 
 
-def test_older_instrumentations_read_the_same(shown) -> None:
+def test_older_instrumentations_read_the_same(shown: Callable[..., str]) -> None:
     """Method, path, status and statements are found under the names that came before the stable conventions."""
     visit = Visit(ID)
     old = {"http.method": "GET", "http.target": "/old?q=1", "http.status_code": 503}
@@ -507,7 +528,7 @@ def test_older_instrumentations_read_the_same(shown) -> None:
     assert "400 ms database (80 %: SELECT db), 100 ms own code (20 %)" in out
 
 
-def test_the_json_document_has_the_keys_it_documents(shown) -> None:
+def test_the_json_document_has_the_keys_it_documents(shown: Callable[..., str]) -> None:
     """Every key of the JSON document stands in the docstring of `show.run`, and the tree nests as the spans do."""
     document = json.loads(shown(believable_visit(ID), also=("--json",)))
     assert list(document) == ["session", "requests", "logs"]
@@ -524,7 +545,7 @@ def test_the_json_document_has_the_keys_it_documents(shown) -> None:
     assert sum(root["request"] for root in document["requests"]) == document["session"]["requests"] == 8
 
 
-def test_every_value_has_a_place_in_json(shown) -> None:
+def test_every_value_has_a_place_in_json(shown: Callable[..., str]) -> None:
     """Bytes, infinities, lists and large numbers of attributes are strict JSON."""
     visit = Visit(ID)
     odd = {"b": b"\x00\xff", "n": float("nan"), "i": float("-inf"), "l": [1, "a", [True]], "big": 2**63 - 1}

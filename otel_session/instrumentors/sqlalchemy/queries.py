@@ -20,7 +20,7 @@ from otel_session import attributes as names
 from otel_session import context as here
 from otel_session import failures
 from otel_session._guard import guarded, report
-from otel_session.instrumentors._base import drops_children
+from otel_session.instrumentors._base import DropRule
 from otel_session.instrumentors.sqlalchemy.statements import MAX_TEXT_CHARS, read
 from otel_session.instrumentors.sqlalchemy.targets import Attributes, target_of, with_connection
 
@@ -100,6 +100,7 @@ class QueryRecorder:
     def __init__(self, tracer_provider: Any = None, meter_provider: Any = None, logger_provider: Any = None) -> None:
         self.active = True
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+        self._rule = DropRule(self._tracer)
         self._logger_provider = logger_provider
         self._duration = metrics.get_meter(SCOPE, meter_provider=meter_provider).create_histogram(
             names.METRIC_DB_CLIENT_OPERATION_DURATION,
@@ -117,7 +118,7 @@ class QueryRecorder:
             if not is_instrumentation_enabled() or here.is_quiet(context) or _official_records(execution):
                 return None
             prepared = target.prepared(statement, execution)
-            if drops_children(self._tracer, context):
+            if self._rule.drops(context):
                 return Started(prepared, context, None, time_ns())
             identity = here.current(context)
             attributes = {**prepared.span, **identity.attributes} if identity else dict(prepared.span)
