@@ -179,5 +179,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "store": (_path, "the path of a file"),
     "store_max_bytes": (_bytes, "a size of at least 1 MiB, such as 536870912, 512MiB or 2g"),
     "store_max_age_s": _SECONDS,
+    "queue_max_bytes": (_bytes, "a size of at least 1 MiB, such as 67108864, 64MiB or 1g"),
+    "queue_max_age_s": _SECONDS,
     "build_stamp": (_path, "the path of a build_stamp.json"),
 }

@@ -84,3 +84,10 @@ REFUSED_SOURCE = "otel_session.refused.source"
 
 # --- Errors that surface after a statement was sent (semconv: `<operation>.exception` events) ---
 EVENT_DB_CLIENT_OPERATION_EXCEPTION = "db.client.operation.exception"
+
+# --- Names of before the stable conventions, read where older instrumentations still send them ---
+OLD_HTTP_METHOD = "http.method"
+OLD_HTTP_STATUS_CODE = "http.status_code"
+OLD_HTTP_TARGET = "http.target"
+OLD_DB_SYSTEM = "db.system"
+OLD_DB_STATEMENT = "db.statement"

@@ -71,6 +71,8 @@ class Config:
         store: Path of the local telemetry file.
         store_max_bytes: Bytes the file may take; the oldest sessions go first.
         store_max_age_s: Seconds after which telemetry is deleted from the file.
+        queue_max_bytes: Bytes of spans, and of log records, that may wait for one destination.
+        queue_max_age_s: Seconds that they may wait while it cannot be reached.
         build_stamp: Path of `build_stamp.json`; by default it is looked for.
     """
 
@@ -92,6 +94,8 @@ class Config:
     store: Path | None = None
     store_max_bytes: int = 512 * 1024 * 1024
     store_max_age_s: float = 7 * 86_400.0
+    queue_max_bytes: int = 64 * 1024 * 1024
+    queue_max_age_s: float = 600.0
     build_stamp: Path | None = None
 
     @classmethod
@@ -273,4 +277,15 @@ def _patterns(variables: Mapping[str, str], name: str, *, whole: bool = False) -
     except re.error as error:
         raise ConfigError(
             f"{name} is {variables[name]!r}; expected regular expressions separated by commas ({error})."
+        ) from error
+
+
+def linger_s(environ: Mapping[str, str] | None = None) -> float:
+    """`OTEL_BSP_SCHEDULE_DELAY` in seconds (default 5): longest time that a span waits for others to go with it."""
+    variables = environment() if environ is None else environ
+    try:
+        return max(0.01, float(variables.get("OTEL_BSP_SCHEDULE_DELAY") or 5_000) / 1_000)
+    except ValueError as error:
+        raise ConfigError(
+            f"OTEL_BSP_SCHEDULE_DELAY is {variables.get('OTEL_BSP_SCHEDULE_DELAY')!r}; expected milliseconds."
         ) from error

@@ -15,7 +15,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from otel_session import attributes as names
-from otel_session import ids
+from otel_session import config, ids
 from otel_session.visits import Visit
 
 _KEY = otel_context.create_key("otel_session.identity")
@@ -35,12 +35,17 @@ class Identity:
         visit: The browser's visit, when our own cookie is the source.
         set_cookie: Whether the response has to (re)write the cookie.
         ended: Whether `end_session()` was called: the response deletes the cookie.
+        answering: Whether an instrumentor of ours adds the response's headers; the response propagator leaves it to
+            it then, and so do requests served inside of this one.
+        changed: Whether session, correlation id or user became known, or other, after the request began.
         over_tls: Whether the request came over TLS: the cookie is Secure then.
     """
 
     __slots__ = (
         "_deadline",
+        "answering",
         "attributes",
+        "changed",
         "confirmed",
         "correlation_id",
         "ended",
@@ -70,9 +75,11 @@ class Identity:
         self.set_cookie = set_cookie
         self.ended = False
         self.over_tls = False
+        self.answering = False
         self.user: tuple[str, str] | None = None
         self._deadline: float | None = None
         self._rebuild()
+        self.changed = False
 
     def _rebuild(self) -> None:
         built = {names.CORRELATION_ID: self.correlation_id}
@@ -81,6 +88,7 @@ class Identity:
         if self.user is not None:
             built[self.user[0]] = self.user[1]
         self.attributes = built
+        self.changed = True
 
     def request_attributes(self) -> dict[str, str | bool]:
         """What goes onto the span of the request itself: beside the ids, what is said once for each request."""
@@ -97,7 +105,7 @@ class Identity:
         self._rebuild()
 
     def set_correlation_id(self, correlation_id: str) -> None:
-        """Replace the correlation id; spans already started keep the one they have."""
+        """Replace the correlation id; the request's own span gets it, others that have started keep what they have."""
         self.correlation_id = correlation_id
         self._rebuild()
 
@@ -155,6 +163,11 @@ def is_quiet(context: Context | None = None) -> bool:
     return _get_value(_QUIET, context) is not None
 
 
+def _sends_baggage() -> bool:
+    # Nothing is read from the environment here: a wrong variable must not raise in the middle of a request.
+    return not config.is_active() or config.active().baggage
+
+
 def current_session() -> str | None:
     """The current session's id, or None when no session is known here."""
     identity = current()
@@ -170,7 +183,8 @@ def get_correlation_id() -> str | None:
 def set_correlation_id(correlation_id: str) -> None:
     """Use this correlation id from here on.
 
-    Inside a request it replaces the request's id; elsewhere it is kept in the current context until the context ends.
+    Inside a request it replaces the request's id, in its response too; elsewhere it is kept in the current context
+    until the context ends.
 
     Raises:
         ValueError: The id has more than 128 characters or others than letters, digits and `._:@+=/~-`.
@@ -182,9 +196,10 @@ def set_correlation_id(correlation_id: str) -> None:
         )
     identity = current()
     if identity is None:
-        otel_context.attach(put(Identity(None, correlation_id)))
+        identity = Identity(None, correlation_id)
     else:
         identity.set_correlation_id(correlation_id)
+    otel_context.attach(put(identity, in_baggage=_sends_baggage()))
 
 
 def new_correlation_id() -> str:
@@ -209,7 +224,7 @@ def bound_session(session_id: str, *, correlation_id: str | None = None) -> Iter
     if not ids.is_valid_id(session_id):
         raise ValueError(f"The session id {session_id[:40]!r} cannot be used; expected 1 to 128 letters or digits.")
     identity = Identity(session_id, correlation_id, confirmed=True)
-    token = otel_context.attach(put(identity))
+    token = otel_context.attach(put(identity, in_baggage=_sends_baggage()))
     try:
         yield identity
     finally:

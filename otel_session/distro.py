@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import sys
 from collections.abc import Callable
@@ -15,12 +16,13 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # its package has no types
-from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKConfigurator
 from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_session import activation, config, destinations, termination
 from otel_session.config import Config
 from otel_session.exceptions import MissingExtraError
+from otel_session.pipeline import Pipeline
 
 _log = logging.getLogger("otel_session")
 _NAME = "otel_session"
@@ -83,11 +85,22 @@ class Configurator(_OTelSDKConfigurator):
         if config.environment().get("OTEL_CONFIG_FILE"):
             _read_config_file(super()._configure)
             return
-        made = {**destinations.exporters(settings), "resource_attributes": _resource(), **kwargs}
+        made = {**destinations.exporters(settings), **_processors(), "resource_attributes": _resource(), **kwargs}
         with config.overridden(destinations.silenced()):
             super()._configure(**made)  # type: ignore[no-untyped-call]
         self.made_resource = True
         termination.flush_on_sigterm()
+
+
+def _processors() -> dict[str, Any]:
+    """Our pipeline's processors, as far as this SDK's configurator lets them be given."""
+    known = inspect.signature(_initialize_components).parameters
+    pipeline = Pipeline()
+    wanted = {
+        "export_span_processor": pipeline.span_processor,
+        "export_log_record_processor": pipeline.log_processor,
+    }
+    return {name: made for name, made in wanted.items() if name in known}
 
 
 def _read_config_file(configure: Callable[[], None]) -> None:

@@ -31,6 +31,11 @@ def session_id_of(secret: bytes) -> str:
     return hashlib.sha256(b"otel-session.id:" + secret).hexdigest()[:32]
 
 
+def next_secret(secret: bytes, period: int) -> bytes:
+    """The secret of the session after this one, in a period of time: the same wherever it is worked out."""
+    return hashlib.sha256(b"otel-session.next:%d:" % period + secret).digest()[:SECRET_BYTES]
+
+
 def new_correlation_id() -> str:
     """`req_` and 12 hex digits (feature B1)."""
     return "req_" + os.urandom(6).hex()

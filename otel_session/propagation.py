@@ -19,19 +19,33 @@ from opentelemetry.context import Context
 
 from otel_session import attributes as names
 from otel_session import context as here
-from otel_session import events, ids, tallies, visits
+from otel_session import cookies, events, ids, tallies, visits
 from otel_session._guard import report
 from otel_session.config import Config
 from otel_session.context import Identity
+from otel_session.cookies import publicly_cacheable
+
+__all__ = [
+    "CORRELATION_HEADER",
+    "MAX_BAGGAGE_CHARS",
+    "Incoming",
+    "adopt",
+    "end_session",
+    "identify",
+    "load_callable",
+    "publicly_cacheable",
+    "response_headers",
+]
 
 CORRELATION_HEADER = "X-Correlation-ID"
 _CORRELATION_HEADERS = ("x-correlation-id", "x-request-id")
-_MAX_COOKIE_HEADER_CHARS = 65_536
+MAX_BAGGAGE_CHARS = 8_192
+"""The baggage propagator refuses a longer header (W3C Baggage, 3.3)."""
 _REFRESH_SHARE = 30
 """The cookie's last-use time is rewritten when it is older than a thirtieth of the idle time (60 s by default)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
     """What is looked at in a request.
 
@@ -65,11 +79,8 @@ def identify(incoming: Incoming, context: Context, settings: Config) -> Identity
 
 
 def _identified(incoming: Incoming, context: Context, settings: Config) -> Identity:
-    trusted = settings.trusted_baggage.covers(incoming.peer)
-    session_id = _valid("baggage", baggage.get_baggage(names.SESSION_ID, context)) if trusted else None
-    correlation_id = _correlation_of(incoming) if incoming.is_http else None
-    if correlation_id is None and trusted:
-        correlation_id = _valid("baggage", baggage.get_baggage(names.CORRELATION_ID, context))
+    session_id, baggage_correlation = _from_baggage(incoming, context, settings)
+    correlation_id = (_correlation_of(incoming) if incoming.is_http else None) or baggage_correlation
     if session_id is not None:
         return Identity(session_id, correlation_id, confirmed=True)
     if not incoming.is_http:
@@ -79,43 +90,71 @@ def _identified(incoming: Incoming, context: Context, settings: Config) -> Ident
     return _from_outside(incoming, settings, correlation_id)
 
 
+def _from_baggage(incoming: Incoming, context: Context, settings: Config) -> tuple[str | None, str | None]:
+    # Checked and counted whoever sent it, believed from trusted sources only.
+    header = incoming.header("baggage")
+    if not header:
+        return None, None
+    if len(header) > MAX_BAGGAGE_CHARS:
+        tallies.count_refused("baggage")
+        return None, None
+    session_id = _baggage_entry(names.SESSION_ID, header, context)
+    correlation_id = _baggage_entry(names.CORRELATION_ID, header, context)
+    return (session_id, correlation_id) if settings.trusted_baggage.covers(incoming.peer) else (None, None)
+
+
+def _baggage_entry(name: str, header: str, context: Context) -> str | None:
+    value = baggage.get_baggage(name, context)
+    if value is None and name in header:  # the baggage propagator could not read it
+        tallies.count_refused("baggage")
+    return _valid("baggage", value)
+
+
 def _from_cookie(incoming: Incoming, settings: Config, correlation_id: str | None) -> Identity:
     now = time.time()
     visit = _visit_of(incoming, settings, now)
-    if visit is None:
-        if not settings.cookie:
-            return Identity(None, correlation_id)
-        visit = visits.new_visit(now)
-        return Identity(visit.session_id, correlation_id, visit=visit, set_cookie=True)
-    if reason := visit.ended(now, idle_s=settings.idle_s, lifetime_s=settings.lifetime_s):
-        return _rotated(visit, reason, now, settings, correlation_id)
-    return _continued(visit, now, settings, correlation_id)
+    if visit is not None:
+        session_id = visit.session_id
+        reason = visit.ended(now, idle_s=settings.idle_s, lifetime_s=settings.lifetime_s)
+        if reason is not None:
+            return _rotated(visit, session_id, reason, now, settings, correlation_id)
+        # A request that was under way when its session was ended may have brought the cookie back.
+        if ("end", session_id) not in _seen:
+            return _continued(visit, session_id, now, settings, correlation_id)
+    if not settings.cookie:
+        return Identity(None, correlation_id)
+    visit = visits.new_visit(now)
+    return Identity(visit.session_id, correlation_id, visit=visit, set_cookie=True)
 
 
-def _continued(visit: visits.Visit, now: float, settings: Config, correlation_id: str | None) -> Identity:
-    stale = now - visit.last_s > max(1.0, settings.idle_s / _REFRESH_SHARE)
-    session_id = visit.session_id
+def _continued(
+    visit: visits.Visit, session_id: str, now: float, settings: Config, correlation_id: str | None
+) -> Identity:
+    stale = not visit.confirmed or now - visit.last_s > max(1.0, settings.idle_s / _REFRESH_SHARE)
     identity = Identity(
         session_id,
         correlation_id,
         previous_id=visit.previous_id,
         confirmed=True,
-        visit=visit.used(int(now)),
-        set_cookie=stale or not visit.confirmed,
+        visit=visit.used(int(now)) if stale else visit,
+        set_cookie=stale,
     )
     if not visit.confirmed and _first_time(("start", session_id)):
         events.session_started(identity, start_s=visit.start_s)
     return identity
 
 
-def _rotated(visit: visits.Visit, reason: str, now: float, settings: Config, correlation_id: str | None) -> Identity:
-    ended_id = visit.session_id
-    fresh = visits.new_visit(now, previous_id=ended_id)
+def _rotated(
+    visit: visits.Visit, ended_id: str, reason: str, now: float, settings: Config, correlation_id: str | None
+) -> Identity:
     # A visit that never came back while it lasted was not confirmed: it never started, so it does not end.
     if visit.confirmed and _first_time(("end", ended_id)):
         ended_s = visit.last_s + settings.idle_s if reason == "idle" else visit.start_s + settings.lifetime_s
         events.session_ended(Identity(ended_id, correlation_id, confirmed=True), reason, at_s=min(ended_s, now))
-    return Identity(fresh.session_id, correlation_id, previous_id=ended_id, visit=fresh, set_cookie=settings.cookie)
+    if not settings.cookie:
+        return Identity(None, correlation_id)
+    fresh = visits.next_visit(visit, now, idle_s=settings.idle_s)
+    return Identity(fresh.session_id, correlation_id, previous_id=ended_id, visit=fresh, set_cookie=True)
 
 
 def _from_outside(incoming: Incoming, settings: Config, correlation_id: str | None) -> Identity:
@@ -140,9 +179,9 @@ def adopt(identity: Identity, session_id: str) -> None:
 
 def _correlation_of(incoming: Incoming) -> str | None:
     for name in _CORRELATION_HEADERS:
-        value = _valid("correlation", incoming.header(name))
-        if value is not None:
-            return value
+        value = incoming.header(name)
+        if value and (checked := _valid("correlation", value)) is not None:
+            return checked
     return None
 
 
@@ -159,29 +198,17 @@ def _visit_of(incoming: Incoming, settings: Config, now: float) -> visits.Visit 
     header = incoming.header("cookie")
     if not header:
         return None
-    value = _cookie_named(settings.cookie_name, header)
-    if value is None:
-        return None
-    visit = visits.parse(value, now)
-    if visit is None:
-        tallies.count_refused("cookie")
-    return visit
-
-
-def _cookie_named(name: str, header: str) -> str | None:
-    # RFC 6265, 5.4: pairs separated by "; ". Ours needs no unquoting, so the header is only split, and a hostile one
-    # of any size costs a scan.
-    if len(header) > _MAX_COOKIE_HEADER_CHARS:
+    if len(header) > cookies.MAX_HEADER_CHARS:
         tallies.count_refused("cookie")
         return None
-    start = 0
-    prefix = name + "="
-    while (found := header.find(prefix, start)) >= 0:
-        if found == 0 or header[found - 1] in "; ":
-            end = header.find(";", found)
-            return header[found + len(prefix) : end if end >= 0 else None].strip()
-        start = found + 1
-    return None
+    latest = None
+    for value in cookies.values_in(header, settings.cookie_name):
+        visit = visits.parse(value, now)
+        if visit is None:
+            tallies.count_refused("cookie")
+        elif latest is None or visit.last_s > latest.last_s:
+            latest = visit
+    return latest
 
 
 _SEEN_MOST = 10_000
@@ -234,39 +261,17 @@ def response_headers(identity: Identity, settings: Config, *, cookie_allowed: bo
     """
     yield CORRELATION_HEADER, identity.correlation_id
     visit = identity.visit
-    if cookie_allowed and settings.cookie and visit is not None and (identity.set_cookie or identity.ended):
+    if identity.set_cookie and cookie_allowed and settings.cookie and visit is not None:
+        identity.set_cookie = False
         value = "" if identity.ended else visit.cookie_value()
-        identity.set_cookie = identity.ended = False
-        yield "Set-Cookie", _cookie(value, settings, over_tls=identity.over_tls)
-
-
-def _cookie(value: str, settings: Config, *, over_tls: bool) -> str:
-    parts = [
-        f"{settings.cookie_name}={value}",
-        f"Path={settings.cookie_path}",
-        f"Max-Age={int(settings.lifetime_s) if value else 0}",
-        "HttpOnly",
-        "SameSite=Lax",
-    ]
-    if settings.cookie_domain:
-        parts.append(f"Domain={settings.cookie_domain}")
-    if settings.cookie_secure == "always" or (settings.cookie_secure == "auto" and over_tls):
-        parts.append("Secure")
-    return "; ".join(parts)
-
-
-def publicly_cacheable(cache_control: str | None, expires: str | None = None) -> bool:
-    """Whether a shared cache may keep a response, and would hand its Set-Cookie to other people (RFC 9111, 3)."""
-    if cache_control is None:
-        return expires is not None and expires not in ("0", "-1")
-    said = {part.strip().partition("=")[0].lower() for part in cache_control.split(",")}
-    if said & {"private", "no-store", "no-cache"}:
-        return False
-    return bool(said & {"public", "s-maxage", "max-age", "immutable"}) or (expires is not None and expires != "0")
+        yield "Set-Cookie", cookies.set_cookie(value, settings, over_tls=identity.over_tls)
 
 
 def end_session() -> bool:
     """End the current session: a `session.end` event, and a new id from the client's next request on.
+
+    A session that was never confirmed ends without an event, as it began. Where the id does not come from our cookie,
+    it changes when its source gives another.
 
     Returns:
         Whether there was a session to end.
@@ -274,6 +279,7 @@ def end_session() -> bool:
     identity = here.current()
     if identity is None or identity.session_id is None:
         return False
-    identity.ended = True
-    events.session_ended(identity, "explicit")
+    identity.ended = identity.set_cookie = True
+    if _first_time(("end", identity.session_id)) and identity.confirmed:
+        events.session_ended(identity, "explicit")
     return True

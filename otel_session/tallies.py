@@ -1,10 +1,198 @@
-"""What happened, counted once, as plain data: feeds OpenTelemetry metrics and, later, the monitor."""
+"""What happened, counted once, as plain data: the metrics exporters read it, and the monitor will read the same.
+
+A tally costs about half a microsecond where an SDK instrument costs ten. `Durations` and `Levels` look the same
+whether they count here or hand on to SDK instruments (`instruments.py` chooses).
+"""
 
 from __future__ import annotations
 
+import os
 import threading
+import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from otel_session import attributes as names
+from otel_session import context as here
+
+MAX_SERIES = 2_000
+"""Attribute sets of one metric; what comes beyond is counted together, as the SDK specification says."""
+_OVERFLOW: Mapping[str, Any] = {"otel.metric.overflow": True}
+
+Attributes = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a metric is called. `boundaries` are the upper limits of its buckets; empty for a level."""
+
+    scope: str
+    name: str
+    unit: str
+    description: str
+    boundaries: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One measurement worth looking at (an OpenTelemetry exemplar): it leads from a spike to a session."""
+
+    value: float
+    time_ns: int
+    trace_id: int
+    span_id: int
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A series as read. `counts` has one entry more than the boundaries; a level has only `total`."""
+
+    attributes: Attributes
+    start_ns: int
+    count: int
+    total: float
+    counts: tuple[int, ...]
+    least: float
+    most: float
+    sightings: tuple[Sighting, ...]
+
+
+class Series:
+    """One attribute set of one metric. Safe from any thread."""
+
+    __slots__ = (
+        "_boundaries",
+        "_counts",
+        "_least",
+        "_lock",
+        "_most",
+        "_sightings",
+        "_start_ns",
+        "_total",
+        "attributes",
+    )
+
+    def __init__(self, attributes: Attributes, boundaries: tuple[float, ...]) -> None:
+        self.attributes = attributes
+        self._boundaries = boundaries
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin at nothing, now: also in a forked child, which does not count what its parent did."""
+        self._lock = threading.Lock()
+        self._counts = [0] * (len(self._boundaries) + 1)
+        self._total = 0.0
+        self._least, self._most = float("inf"), float("-inf")
+        self._sightings: dict[int, Sighting] = {}
+        self._start_ns = time.time_ns()
+
+    def add(self, value: float, context: Context | None = None, *, notable: bool = False) -> None:
+        """Count a measurement.
+
+        Args:
+            value: In the metric's unit.
+            context: Where it was made; with `notable`, its trace and session are kept beside it.
+            notable: It is slow or failed.
+        """
+        at = bisect_left(self._boundaries, value)
+        with self._lock:
+            self._counts[at] += 1
+            self._total += value
+            if value < self._least:
+                self._least = value
+            if value > self._most:
+                self._most = value
+        if notable and context is not None:
+            self._remember(at, value, context)
+
+    def _remember(self, at: int, value: float, context: Context) -> None:
+        known = trace.get_current_span(context).get_span_context()
+        if not known.is_valid or not known.trace_flags.sampled:
+            return
+        identity = here.current(context)
+        session_id = identity.session_id if identity else None
+        about = {names.SESSION_ID: session_id} if session_id else {}
+        with self._lock:
+            self._sightings[at] = Sighting(value, time.time_ns(), known.trace_id, known.span_id, about)
+
+    def read(self) -> Point | None:
+        """What was counted since the start; None while there is nothing. Sightings are given once."""
+        with self._lock:
+            counts = tuple(self._counts)
+            sightings, self._sightings = tuple(self._sightings.values()), {}
+            total, least, most = self._total, self._least, self._most
+        count = sum(counts)
+        if not count:
+            return None
+        return Point(self.attributes, self._start_ns, count, total, counts, least, most, sightings)
+
+
+class Tally:
+    """All series of one metric."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self._series: dict[Any, Series] = {}
+        self._overflow: Series | None = None
+        _tallies.append(self)
+
+    def series(self, attributes: Attributes) -> Series:
+        """The series of an attribute set, made at its first sight. Keep it where the set is known beforehand."""
+        key = frozenset(attributes.items())
+        found = self._series.get(key)
+        if found is not None:
+            return found
+        if len(self._series) >= MAX_SERIES:
+            if self._overflow is None:
+                self._overflow = Series(_OVERFLOW, self.metric.boundaries)
+            return self._overflow
+        return self._series.setdefault(key, Series(dict(attributes), self.metric.boundaries))
+
+    def reset(self) -> None:
+        """Forget the counts; the series stay, since others hold them."""
+        for series in self._all():
+            series.reset()
+
+    def read(self) -> list[Point]:
+        """Every series that has counted something."""
+        return [point for series in self._all() if (point := series.read()) is not None]
+
+    def _all(self) -> list[Series]:
+        return [*list(self._series.values()), *([self._overflow] if self._overflow is not None else [])]
+
+
+_tallies: list[Tally] = []
+
+
+def tally_of(metric: Metric) -> Tally:
+    """The process's tally of a metric, made at its first use."""
+    for found in _tallies:
+        if found.metric == metric:
+            return found
+    return Tally(metric)
+
+
+def all_tallies() -> list[Tally]:
+    """Every tally of the process."""
+    return list(_tallies)
+
+
+def reset() -> None:
+    """Begin all tallies at nothing."""
+    for tally in _tallies:
+        tally.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reset)
+
 
 _lock = threading.Lock()
 _refused: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from otel_session import ids
 
@@ -22,7 +22,7 @@ _CLOCK_SKEW_S = 300
 class Visit:
     """A visit. Times are whole seconds since the epoch; `last_s == start_s` until the cookie came back once."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
     start_s: int
     last_s: int
     previous_id: str | None = None
@@ -39,7 +39,7 @@ class Visit:
 
     def used(self, now_s: int) -> Visit:
         """The same visit, used now; always later than its start, so that it counts as confirmed."""
-        return replace(self, last_s=max(now_s, self.start_s + 1))
+        return Visit(self.secret, self.start_s, max(now_s, self.start_s + 1), self.previous_id)
 
     def ended(self, now_s: float, *, idle_s: float, lifetime_s: float) -> str | None:
         """Why the visit is over: `idle`, `lifetime`, or None while it goes on."""
@@ -56,10 +56,21 @@ class Visit:
         return f"{value}.{self.previous_id}" if self.previous_id else value
 
 
-def new_visit(now_s: float, previous_id: str | None = None) -> Visit:
+def new_visit(now_s: float) -> Visit:
     """A visit that begins now, with a new secret."""
     second = int(now_s)
-    return Visit(ids.new_secret(), second, second, previous_id)
+    return Visit(ids.new_secret(), second, second)
+
+
+def next_visit(over: Visit, now_s: float, *, idle_s: float) -> Visit:
+    """The visit after one that is over.
+
+    Its secret is derived, not drawn: a page that wakes up sends several requests at once, each with the old cookie,
+    and whichever process serves them has to give the same new id. It changes with the idle time, so that a client
+    that never takes the new cookie does not stay in one session for ever.
+    """
+    second = int(now_s)
+    return Visit(ids.next_secret(over.secret, second // max(1, int(idle_s))), second, second, over.session_id)
 
 
 def parse(value: str, now_s: float) -> Visit | None:
@@ -67,11 +78,12 @@ def parse(value: str, now_s: float) -> Visit | None:
     match = _VALUE.fullmatch(value)
     if match is None:
         return None
+    coded, start, last, previous_id = match.groups()
     try:
-        secret = base64.urlsafe_b64decode(match[1] + "==")
+        secret = base64.urlsafe_b64decode(coded + "==")
     except (binascii.Error, ValueError):
         return None
-    start_s, last_s = int(match[2], 16), int(match[3], 16)
+    start_s, last_s = int(start, 16), int(last, 16)
     if last_s < start_s or last_s > now_s + _CLOCK_SKEW_S:
         return None
-    return Visit(secret, start_s, last_s, match[4])
+    return Visit(secret, start_s, last_s, previous_id)

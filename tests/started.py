@@ -24,7 +24,7 @@ START_S = 30
 STOP_S = 20
 COOKIE = "otel_session"
 
-FLASK_APP = '''
+FLASK_APP = """
 import logging
 import threading
 
@@ -81,7 +81,7 @@ def helper():
     thread.start()
     thread.join()
     return "helped"
-'''
+"""
 
 
 def flask_folder(folder: pathlib.Path, source: str = FLASK_APP) -> pathlib.Path:
@@ -120,15 +120,15 @@ class Started:
         """What it has written to standard output and error so far."""
         return self.log.read_text(errors="replace")
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it as an operator does; its exit code, negative for a signal."""
+    def stop(self, number: int = signal.SIGTERM, *, group: bool = False) -> int:
+        """End it as an operator does; its exit code, negative for a signal. A terminal tells the whole group."""
         if self.process.poll() is None:
-            self.process.send_signal(number)
+            os.killpg(self.process.pid, number) if group else self.process.send_signal(number)
         return self.process.wait(STOP_S)
 
-    def telemetry(self) -> "Telemetry":
+    def telemetry(self, number: int = signal.SIGTERM) -> "Telemetry":
         """Stop it, and read what is in its store."""
-        self.stop()
+        self.stop(number)
         return Telemetry.read(self.store)
 
 
@@ -262,3 +262,33 @@ class Telemetry:
 def correlation_of(view: Any) -> object:
     """The correlation id on a span or log record."""
     return view.attributes.get("correlation.id")
+
+
+PAGES = ("/plain", "/deals", "/gone", "/boom", "/stream", "/helper")
+MESSAGES = ["2 deals listed", "about to fail", "Exception on /boom [GET]", "streamed", "2 deals counted by a helper"]
+
+
+def visited(url: str, browsers: int = 2) -> list[Browser]:
+    """Browsers that have looked at every page of `FLASK_APP`, in turns."""
+    made = [Browser(url) for _ in range(browsers)]
+    for path in PAGES:
+        for browser in made:
+            browser.get(path)
+    return made
+
+
+def assert_session_is_right(telemetry: Telemetry, browser: Browser, statements: int = 3) -> None:
+    """One browser's visit of all pages is its session: nothing missing, doubled or somebody else's."""
+    session_id = browser.session_id
+    requests = telemetry.requests(session_id)
+    assert [span.attributes["url.path"] for span in requests] == list(PAGES)
+    received = [answer.correlation_id for answer in browser.answers]
+    assert [correlation_of(span) for span in requests] == received
+    found = [span for span in telemetry.spans[session_id] if span.is_statement]
+    assert len(found) == statements
+    parents = {span.span_id: span for span in requests}
+    for span in found:
+        assert correlation_of(span) == correlation_of(parents[span.parent_span_id])
+    assert telemetry.messages(session_id) == MESSAGES
+    assert {correlation_of(log) for log in telemetry.logs[session_id]} <= set(received)
+    assert [log.event_name for log in telemetry.logs[session_id] if log.event_name] == ["session.start"]

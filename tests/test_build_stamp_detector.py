@@ -87,6 +87,7 @@ def test_sources_about_two_commits_are_not_mixed(tmp_path: Path) -> None:
     put_git(tmp_path, D)
     assert detected(tmp_path, OTEL_SESSION_BUILD_COMMIT=A) == {REVISION: A, VERSION: A[:7]}
     assert NAME not in detected(tmp_path)
+    assert detected(tmp_path, OTEL_SESSION_BUILD_COMMIT=B[:6])[REVISION] == B[:6], "six digits are no commit's name"
 
 
 def test_kind_of_another_reference_is_not_taken(tmp_path: Path) -> None:

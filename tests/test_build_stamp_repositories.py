@@ -257,12 +257,14 @@ def test_packed_refs(clone: Path) -> None:
 
 
 def test_submodule(clone: Path, tmp_path: Path) -> None:
-    """In a submodule its own commit and remote are stamped, not those of the repository around it."""
+    """In a submodule its own commit and remote are stamped, in the repository around it not the submodule's."""
     around = tmp_path / "around"
     around.mkdir()
     git(around, "init", "-q", "-b", "outer")
     commit(around, "outer")
     git(around, "submodule", "add", "-q", str(clone), "libs/app")
+    git(around, "config", "submodule.libs/app.url", "https://example.com/org/lib")
+    assert attributes.VCS_REPOSITORY_URL_FULL not in detected(around)
     inner = around / "libs" / "app"
     git(inner, "remote", "set-url", "origin", "git@example.com:org/lib.git")
     stamp = write_stamp(inner, environ=ENVIRON)

@@ -8,18 +8,16 @@ from otel_session.cli._tree import Node
 from otel_session.store.decode import Attributes, EventView, LogView, SpanView, text
 
 # What older instrumentations send in place of the names in `attributes.py`; read here, written nowhere.
-_OLD_METHOD, _OLD_STATUS_CODE, _OLD_PATH = "http.method", "http.status_code", "http.target"
-_OLD_DB_SYSTEM, _OLD_DB_TEXT = "db.system", "db.statement"
 
 
 def method(span: SpanView) -> str:
     """The request's HTTP method, `""` when the span is not about HTTP."""
-    return text(span.attributes, names.HTTP_REQUEST_METHOD) or text(span.attributes, _OLD_METHOD)
+    return text(span.attributes, names.HTTP_REQUEST_METHOD) or text(span.attributes, names.OLD_HTTP_METHOD)
 
 
 def path(span: SpanView) -> str:
     """The request's path with its values, `""` when unknown."""
-    return text(span.attributes, names.URL_PATH) or text(span.attributes, _OLD_PATH).partition("?")[0]
+    return text(span.attributes, names.URL_PATH) or text(span.attributes, names.OLD_HTTP_TARGET).partition("?")[0]
 
 
 def route(span: SpanView) -> str:
@@ -29,7 +27,7 @@ def route(span: SpanView) -> str:
 
 def status_code(span: SpanView) -> int | None:
     """The response's HTTP status code."""
-    for name in (names.HTTP_RESPONSE_STATUS_CODE, _OLD_STATUS_CODE):
+    for name in (names.HTTP_RESPONSE_STATUS_CODE, names.OLD_HTTP_STATUS_CODE):
         code = span.attributes.get(name)
         if isinstance(code, int):
             return code
@@ -45,12 +43,12 @@ def label(span: SpanView) -> str:
 
 def is_statement(span: SpanView) -> bool:
     """Whether the span is one database statement, also one of an older instrumentation."""
-    return span.is_statement or (span.kind == "CLIENT" and _OLD_DB_SYSTEM in span.attributes)
+    return span.is_statement or (span.kind == "CLIENT" and names.OLD_DB_SYSTEM in span.attributes)
 
 
 def query_text(span: SpanView) -> str:
     """The statement's text on one line, `""` when it was not recorded."""
-    return " ".join((text(span.attributes, names.DB_QUERY_TEXT) or text(span.attributes, _OLD_DB_TEXT)).split())
+    return " ".join((text(span.attributes, names.DB_QUERY_TEXT) or text(span.attributes, names.OLD_DB_STATEMENT)).split())
 
 
 def exceptions_of(node: Node) -> list[EventView]:

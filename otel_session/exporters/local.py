@@ -59,21 +59,32 @@ def shared_store() -> TelemetryStore:
 
 
 def _write(what: str, write: Callable[[TelemetryStore], None]) -> bool:
-    """Write with instrumentation suppressed; a failure is said when it begins and when it is over, not each time."""
     try:
         with suppress_instrumentation():
             write(shared_store())
     except Exception as error:
-        problem, first = str(error), object()
-        if _told.setdefault(problem, first) is first:  # the same for spans, log records and metrics: one line
-            _log.error("otel-session cannot keep telemetry: %s", problem)
-        _failing.add(what)
+        say_failing(what, error)
         return False
-    if what in _failing:
-        _failing.discard(what)
-        _told.clear()
-        _log.warning("otel-session keeps %s again.", what)
+    say_kept(what)
     return True
+
+
+def say_failing(what: str, error: Exception) -> None:
+    """Say that the store cannot keep something: when that begins, and once for spans, log records and metrics."""
+    problem, first = str(error), object()
+    if _told.setdefault(problem, first) is first:
+        _log.error("otel-session cannot keep telemetry: %s", problem)
+    _failing.add(what)
+
+
+def say_kept(what: str) -> None:
+    """Say that the store keeps something again, if it could not before."""
+    if what not in _failing:
+        return
+    _failing.discard(what)
+    if not _failing:
+        _told.clear()
+        _log.warning("otel-session keeps telemetry again.")
 
 
 class LocalSpanExporter(SpanExporter):
@@ -128,8 +139,8 @@ class LocalMetricExporter(MetricExporter):
         return True
 
 
-def span_row(span: ReadableSpan) -> SpanRow:
-    """A finished span as the store takes it."""
+def span_row(span: ReadableSpan, origin: wire.Origin | None = None, body: bytes | None = None) -> SpanRow:
+    """A finished span as the store takes it; origin and bytes may be given when they are made already."""
     attributes = span.attributes or {}
     context, parent = span.context, span.parent
     flags = 0
@@ -137,11 +148,11 @@ def span_row(span: ReadableSpan) -> SpanRow:
         flags |= FLAG_ERROR
     if span.kind is SpanKind.SERVER:
         flags |= FLAG_REQUEST
-    elif span.kind is SpanKind.CLIENT and names.DB_SYSTEM_NAME in attributes:
+    elif span.kind is SpanKind.CLIENT and (names.DB_SYSTEM_NAME in attributes or names.OLD_DB_SYSTEM in attributes):
         flags |= FLAG_STATEMENT
     if attributes.get(names.SESSION_CONFIRMED):
         flags |= FLAG_CONFIRMED
-    origin = wire.origin_of(span.resource, span.instrumentation_scope)
+    origin = origin or wire.origin_of(span.resource, span.instrumentation_scope)
     return SpanRow(
         session_id=_session_of(attributes),
         trace_id=context.trace_id.to_bytes(16, "big"),
@@ -153,18 +164,18 @@ def span_row(span: ReadableSpan) -> SpanRow:
         flags=flags,
         resource=origin.resource,
         scope=origin.scope,
-        body=wire.encode_span(span),
+        body=body or wire.encode_span(span),
     )
 
 
-def log_row(record: ReadableLogRecord) -> LogRow:
-    """A log record as the store takes it."""
+def log_row(record: ReadableLogRecord, origin: wire.Origin | None = None, body: bytes | None = None) -> LogRow:
+    """A log record as the store takes it; origin and bytes may be given when they are made already."""
     log = record.log_record
     severity = getattr(log.severity_number, "value", 0) or 0
     flags = FLAG_ERROR if severity >= _ERROR_SEVERITY else 0
     if log.event_name == names.EVENT_SESSION_START:
         flags |= FLAG_CONFIRMED
-    origin = wire.origin_of(record.resource, record.instrumentation_scope)
+    origin = origin or wire.origin_of(record.resource, record.instrumentation_scope)
     return LogRow(
         session_id=_session_of(log.attributes or {}),
         trace_id=log.trace_id.to_bytes(16, "big") if log.trace_id else b"",
@@ -175,7 +186,7 @@ def log_row(record: ReadableLogRecord) -> LogRow:
         flags=flags,
         resource=origin.resource,
         scope=origin.scope,
-        body=wire.encode_log_record(record),
+        body=body or wire.encode_log_record(record),
     )
 
 

@@ -27,7 +27,9 @@ _MIN_WAL_BYTES, _MAX_WAL_BYTES = 256 * 1024, 16 * 1024 * 1024
 _TURN_S = 0.002
 """Long enough for a waiting writer to look for the lock."""
 _CHECKPOINT_MS = 100
-"""How long a checkpoint, and with it all writers, waits for a reader; the next write tries again."""
+"""How long a checkpoint, and with it all writers, waits for a reader."""
+_CHECKPOINT_PAUSE_S = 2.0
+"""When a reader was in the way, the next try comes so much later."""
 
 
 class Pruner:
@@ -45,6 +47,7 @@ class Pruner:
         self._shrinking = False
         self._next_age_check = 0.0
         self.wal_bytes = min(max(max_bytes // 16, _MIN_WAL_BYTES), _MAX_WAL_BYTES) if max_bytes else _MAX_WAL_BYTES
+        self._next_checkpoint = 0.0
 
     def after_write(self, connection: sqlite3.Connection, path: Path, written: int) -> None:
         """Do the small part of the work that falls to one write of `written` rows."""
@@ -55,12 +58,18 @@ class Pruner:
                     if not self._step(connection, _STEP_ROWS)[0]:
                         break
                 self._give_back(connection)
-            if _size(f"{path}-wal") > 2 * self.wal_bytes:
-                checkpoint(connection)
+            self._limit_wal(connection, path)
         except sqlite3.Error:
             # The rows are stored, and the caller must not write them again. What is wrong with the file (locked,
             # full, damaged) is told by the next write.
             pass
+
+    def _limit_wal(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Cut the log when commits alone do not: beside another busy writer it never comes to its end."""
+        if _size(f"{path}-wal") <= 2 * self.wal_bytes or time.monotonic() < self._next_checkpoint:
+            return
+        if not checkpoint(connection):
+            self._next_checkpoint = time.monotonic() + _CHECKPOINT_PAUSE_S
 
     def run(self, connection: sqlite3.Connection) -> int:
         """Prune until both caps hold and the file has shrunk; return the number of sessions deleted."""
@@ -172,10 +181,11 @@ def vacuum(connection: sqlite3.Connection, pages: int) -> None:
     connection.executescript(f"PRAGMA incremental_vacuum({pages})")
 
 
-def checkpoint(connection: sqlite3.Connection) -> None:
-    """Copy the write-ahead log into the file and cut it to nothing, unless a reader is in the way."""
+def checkpoint(connection: sqlite3.Connection) -> bool:
+    """Copy the write-ahead log into the file and cut it to nothing; False when a reader is in the way."""
     with patience(connection, _CHECKPOINT_MS):
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        hindered: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not hindered
 
 
 def _page_bytes(connection: sqlite3.Connection) -> int:

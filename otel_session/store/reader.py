@@ -27,7 +27,7 @@ _TRACE_KEYS = f"""
 WITH RECURSIVE blocks(block) AS (
     SELECT min(key) / {TRACE_BLOCK} FROM traces
     UNION ALL SELECT block + 1 FROM blocks WHERE block < (SELECT max(key) / {TRACE_BLOCK} FROM traces))
-SELECT key FROM blocks CROSS JOIN traces ON traces.key / {TRACE_BLOCK} = block AND trace_id = ?"""
+SELECT key FROM blocks CROSS JOIN traces ON traces.key / {TRACE_BLOCK} = block AND trace_id = ?"""  # noqa: S608 -- a constant only
 _LOG = (
     "SELECT session_id, trace_id, span_id, time_ns, severity, event_name, flags, resource, scope, body "
     "FROM logs JOIN sessions ON sessions.key = logs.session"
@@ -72,9 +72,7 @@ class StoreReader:
             ).fetchall()
             resources = shared.read_values(connection, (int(key) for row in rows for key in row[-1].split()))
         return [
-            SessionSummary(
-                row[0], bool(row[1]), *row[2:10], resources=tuple(resources[int(key)] for key in row[-1].split())
-            )
+            SessionSummary(*(row[0], bool(row[1]), *row[2:-1], tuple(resources[int(key)] for key in row[-1].split())))
             for row in rows
         ]
 
@@ -87,6 +85,7 @@ class StoreReader:
 
     def find(self, prefix: str) -> list[str]:
         """All session ids that start with `prefix`, confirmed or not, in order; an id equal to it is the first."""
+        prefix = prefix.encode("utf-8", "replace").decode()
         with self._handle.use() as connection:
             rows = connection.execute(
                 "SELECT session_id FROM sessions WHERE session_id >= ? AND session_id < ? ORDER BY session_id",
@@ -101,7 +100,8 @@ class StoreReader:
     def trace(self, trace_id: bytes) -> list[SpanRow]:
         """The trace's spans, by start time, of whatever session; none when the trace is unknown."""
         return self._spans(
-            f"spans.trace IN ({_TRACE_KEYS}) AND (session = {NO_SESSION} OR session_id IS NOT NULL) ORDER BY start_ns, spans.key",
+            f"spans.trace IN ({_TRACE_KEYS}) AND (session = {NO_SESSION} OR session_id IS NOT NULL) "
+            "ORDER BY start_ns, spans.key",
             trace_id,
         )
 
@@ -111,8 +111,7 @@ class StoreReader:
             rows = connection.execute(
                 f"{_LOG} WHERE session_id = ? ORDER BY time_ns, logs.key", (session_id,)
             ).fetchall()
-            values = _values(connection, rows, 7)
-        return [LogRow(*row[:7], resource=values[row[7]], scope=values[row[8]], body=row[9]) for row in rows]
+            return [LogRow(*row) for row in _with_values(connection, rows, 7)]
 
     def metrics(self, *, name: str | None = None, since_ns: int | None = None) -> list[MetricRow]:
         """Metrics by time of collection, those called `name` only if given, from `since_ns` on."""
@@ -123,8 +122,7 @@ class StoreReader:
                 "WHERE time_ns >= ? AND (? IS NULL OR name = ?) ORDER BY time_ns, key",
                 (since, name, name),
             ).fetchall()
-            values = _values(connection, rows, 2)
-        return [MetricRow(*row[:2], resource=values[row[2]], scope=values[row[3]], body=row[4]) for row in rows]
+            return [MetricRow(*row) for row in _with_values(connection, rows, 2)]
 
     def counts(self) -> dict[str, int]:
         """What the store holds: `sessions` (confirmed), `unconfirmed`, `spans`, `logs` and `metrics`."""
@@ -158,8 +156,7 @@ class StoreReader:
     def _spans(self, condition: str, parameter: str | bytes) -> list[SpanRow]:
         with self._handle.use() as connection, _Snapshot(connection):
             rows = connection.execute(f"{_SPAN} WHERE {condition}", (parameter,)).fetchall()
-            values = _values(connection, rows, 8)
-        return [SpanRow(*row[:8], resource=values[row[8]], scope=values[row[9]], body=row[10]) for row in rows]
+            return [SpanRow(*row) for row in _with_values(connection, rows, 8)]
 
 
 class _Snapshot:
@@ -172,9 +169,11 @@ class _Snapshot:
         self._connection.execute("BEGIN")
 
     def __exit__(self, *_: object) -> None:
-        self._connection.execute("ROLLBACK")
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
 
-def _values(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]], column: int) -> dict[int, bytes]:
-    """The bytes of the resources and scopes in `column` and the one after it."""
-    return shared.read_values(connection, (key for row in rows for key in row[column : column + 2]))
+def _with_values(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]], column: int) -> list[tuple[Any, ...]]:
+    """Put the bytes of resource and scope for their keys, which are in `column` and the one after it."""
+    values = shared.read_values(connection, (key for row in rows for key in row[column : column + 2]))
+    return [(*row[:column], values[row[column]], values[row[column + 1]], *row[column + 2 :]) for row in rows]

@@ -31,7 +31,7 @@ class TelemetryStore:
     Args:
         path: The file.
         max_bytes: Size the file is kept under. File and write-ahead log together stay below 1.05 × `max_bytes`
-            plus a log of `max_bytes` / 16 (at least 256 KiB, at most 16 MiB) plus one batch per writer. A reader that
+            plus a log of `max_bytes` / 8 (at least 512 KiB, at most 32 MiB) plus one batch per writer. A reader that
             stays in the middle of reading lets the log grow meanwhile. 0 keeps everything.
         max_age_s: Sessions without activity for so many seconds are deleted, and so is older telemetry without a
             session. 0 keeps everything.

@@ -11,7 +11,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 
 # Enough for every run; a long search is `WIRE_EXAMPLES=20000 pytest tests/wire`.
-_examples = int(os.environ.get("WIRE_EXAMPLES", "100"))
+_examples = int(os.environ.get("WIRE_EXAMPLES", "60"))
 many = settings(max_examples=_examples, deadline=None, suppress_health_check=list(HealthCheck))
 
 fewer = settings(many, max_examples=_examples // 2)

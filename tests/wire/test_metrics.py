@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +30,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import use_span
 
+from otel_session import wire
 from otel_session.wire import encode_metrics, frame_request
 
 from . import strategies as our
@@ -187,3 +192,20 @@ def test_odd_text_and_attributes_do_not_lose_a_metric():
     assert [(pair.key, pair.value.string_value) for pair in found.attributes] == [("a", "\ufffd")]
     assert [pair.key for pair in found.exemplars[0].filtered_attributes] == ["ok"]
     assert (found.exemplars[0].as_double, found.exemplars[0].trace_id) == (1.5, b"")
+
+
+WITHOUT_METRICS = """
+import sys, types
+package = sys.modules["otel_session"] = types.ModuleType("otel_session")
+package.__path__ = ["otel_session"]
+import otel_session.wire
+found = [name for name in sys.modules if name.startswith(("google.protobuf", "opentelemetry.proto"))]
+sys.exit(f"imported: {found}" if found else 0)
+"""
+
+
+def test_protobuf_is_not_imported_before_there_is_a_metric():
+    """A process that sends no metrics does not wait for protobuf when it starts: these floors do not import it."""
+    root = Path(wire.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_METRICS], cwd=root, timeout=60, check=False)
+    assert done.returncode == 0

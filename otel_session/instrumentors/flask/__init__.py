@@ -14,7 +14,6 @@ from typing import Any
 
 import flask
 from flask.app import Flask
-from opentelemetry import context as otel_context
 
 from otel_session import config
 from otel_session._guard import report
@@ -85,11 +84,13 @@ class FlaskInstrumentor(Instrumentor):
 
     def _serving(self, original: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
         def serve(app: Any, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            if ENVIRON_KEY in environ or not self._covers(app):
+            if not self._covers(app):
                 return original(app, environ, start_response)
             official = getattr(app, _OFFICIAL_MARK, False)
             if not official:
                 self._meet(app)
+            if ENVIRON_KEY in environ:
+                return original(app, environ, start_response)
             inner = functools.partial(original, app)
             return self._server.serve(environ, start_response, inner, span=not official)
 
@@ -107,14 +108,11 @@ class FlaskInstrumentor(Instrumentor):
             settings = self._server.settings
             if not known_later.wanted(settings) or not self._covers(app):
                 return original(app, *args)
-            request = known_later.complete(app, settings)
-            if request is None:
-                return original(app, *args)
-            token = otel_context.attach(request.context)
+            known_later.before(app, settings)
             try:
                 return original(app, *args)
             finally:
-                otel_context.detach(token)
+                known_later.after(app, settings)
 
         return full_dispatch_request
 

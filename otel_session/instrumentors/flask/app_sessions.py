@@ -59,6 +59,8 @@ class AppSessionWatcher:
 
     def _patch(self, kind: type, name: str, span_name: str, about: Callable[..., dict[str, Any]]) -> None:
         original = getattr(kind, name)
+        if any(original is ours for *_, ours in self._patched):
+            return  # inherited from a class met before
 
         @functools.wraps(original)
         def watched(interface: Any, app: Any, *args: Any) -> Any:
@@ -89,7 +91,11 @@ def _tell(span: Any, interface: Any, about: Callable[..., dict[str, Any]], resul
 
 
 def _about_loaded(result: Any, _args: Any) -> dict[str, Any]:
-    return {names.APP_SESSION_NEW: bool(getattr(result, "new", False))} if result is not None else {}
+    if result is None:
+        return {}
+    # Flask-Session's sessions do not say that they are new; then nothing is in them, or how long they are to last.
+    empty = isinstance(result, dict) and not dict.keys(result) - {"_permanent"}
+    return {names.APP_SESSION_NEW: empty or bool(getattr(result, "new", False))}
 
 
 def _about_saved(_result: Any, args: Any) -> dict[str, Any]:

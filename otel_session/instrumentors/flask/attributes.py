@@ -11,6 +11,7 @@ from otel_session import scrub
 from otel_session.config import HttpConfig
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+_VERSIONS = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2": "2", "HTTP/2.0": "2", "HTTP/3": "3", "HTTP/3.0": "3"}
 _MAX_VALUE_CHARS = 2_048
 
 
@@ -44,6 +45,17 @@ def method_of(environ: Mapping[str, Any]) -> str:
     return method if method in _METHODS else "_OTHER"
 
 
+def span_name(environ: Mapping[str, Any]) -> str:
+    """What the server span's name begins with: the method, or `HTTP` for one that HTTP does not know."""
+    method = method_of(environ)
+    return "HTTP" if method == "_OTHER" else method
+
+
+def protocol_version(environ: Mapping[str, Any]) -> str | None:
+    """The HTTP version, as the semantic conventions write it; None when it is none that exists."""
+    return _VERSIONS.get(environ.get("SERVER_PROTOCOL", ""))
+
+
 def request_attributes(environ: Mapping[str, Any], config: HttpConfig) -> dict[str, Any]:
     """What is known when the request arrives. Sensitive parameters and headers are masked."""
     method = method_of(environ)
@@ -56,7 +68,7 @@ def request_attributes(environ: Mapping[str, Any], config: HttpConfig) -> dict[s
     if method == "_OTHER":
         found[names.HTTP_REQUEST_METHOD_ORIGINAL] = str(environ.get("REQUEST_METHOD"))[:64]
     if query := environ.get("QUERY_STRING"):
-        found[names.URL_QUERY] = scrub.mask_query(query)[:_MAX_VALUE_CHARS]
+        found[names.URL_QUERY] = scrub.mask_query(query[:_MAX_VALUE_CHARS])
     host, port = _host(environ, scheme)
     if host:
         found[names.SERVER_ADDRESS] = host
@@ -65,8 +77,8 @@ def request_attributes(environ: Mapping[str, Any], config: HttpConfig) -> dict[s
         found[names.CLIENT_ADDRESS] = address
     if agent := environ.get("HTTP_USER_AGENT"):
         found[names.USER_AGENT_ORIGINAL] = agent[:_MAX_VALUE_CHARS]
-    if (protocol := environ.get("SERVER_PROTOCOL", "")).startswith("HTTP/"):
-        found[names.NETWORK_PROTOCOL_VERSION] = protocol[5:]
+    if (version := protocol_version(environ)) is not None:
+        found[names.NETWORK_PROTOCOL_VERSION] = version
     if config.request_headers is not None:
         found.update(_captured(_headers(environ), config, config.request_headers, names.HTTP_REQUEST_HEADER))
     return found
@@ -87,7 +99,9 @@ def _captured(
         if wanted.match(name) is None:
             continue
         hidden = scrub.is_sensitive(name) or (config.sanitize is not None and config.sanitize.match(name) is not None)
-        found.setdefault(prefix + name.lower(), []).append(scrub.MASK if hidden else value[:_MAX_VALUE_CHARS])
+        found.setdefault(prefix + name.lower(), []).append(
+            scrub.MASK if hidden else scrub.text(value[:_MAX_VALUE_CHARS])
+        )
     return found
 
 
@@ -100,9 +114,9 @@ def _headers(environ: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _path(environ: Mapping[str, Any]) -> str:
-    path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
+    path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"[:_MAX_VALUE_CHARS]
     # PEP 3333: the server has decoded the bytes as Latin-1.
-    return path.encode("latin-1", "replace").decode("utf-8", "replace")[:_MAX_VALUE_CHARS] or "/"
+    return path.encode("latin-1", "replace").decode("utf-8", "replace") or "/"
 
 
 def _host(environ: Mapping[str, Any], scheme: str) -> tuple[str, int]:
@@ -110,8 +124,8 @@ def _host(environ: Mapping[str, Any], scheme: str) -> tuple[str, int]:
     header = environ.get("HTTP_HOST")
     if not header:
         port = str(environ.get("SERVER_PORT", ""))
-        return str(environ.get("SERVER_NAME", "")), int(port) if port.isdigit() else default
+        return str(environ.get("SERVER_NAME", "")), int(port) if port.isdecimal() else default
     host, colon, port = header.rpartition(":")
-    if colon and port.isdigit() and len(port) <= 5:
-        return host[:255], int(port)
-    return header[:255], default
+    if not (colon and port.isdecimal() and len(port) <= 5):
+        host, port = header, str(default)
+    return host[:255].strip("[]"), int(port)

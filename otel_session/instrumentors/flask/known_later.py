@@ -10,11 +10,13 @@ import sys
 from typing import Any
 
 import flask
+from opentelemetry import context as otel_context
+from opentelemetry import trace
 
 from otel_session import attributes as names
 from otel_session import context as here
 from otel_session import ids, propagation, tallies
-from otel_session._guard import report
+from otel_session._guard import guarded, report
 from otel_session.config import Config
 from otel_session.context import Identity
 from otel_session.instrumentors.flask.request import ENVIRON_KEY, ServedRequest
@@ -33,41 +35,73 @@ def wanted(settings: Config) -> bool:
     )
 
 
-def complete(app: Any, settings: Config) -> ServedRequest | None:
+def before(app: Any, settings: Config) -> None:
     """Give the current request its user and, with source `app`, its session. Never raises.
 
-    Returns:
-        The request, when its context changed.
+    A context that changes is left attached: the request's end restores what was there.
     """
+    identity = _here_in_request()
+    if identity is None:
+        return
     try:
-        environ = flask.request.environ
-        request = environ.get(ENVIRON_KEY)
-        identity = here.current()
-        if identity is None:
-            return None
-        key = settings.secret or app.secret_key
-        _name_user(identity, settings, key)
-        changed = settings.source == "app" and identity.session_id is None and _adopt(identity, settings, key)
-        span = request.span if isinstance(request, ServedRequest) else None
-        if span is not None and span.is_recording():
-            span.set_attributes(identity.request_attributes())
-        if not changed or not isinstance(request, ServedRequest):
-            return None
-        request.context = here.put(identity, request.context, in_baggage=settings.baggage)
-        return request
+        _name_user(identity, settings, settings.secret or app.secret_key)
+    except Exception:
+        report("flask.known_later.user")
+    _look_for_session(identity, app, settings)
+
+
+def after(app: Any, settings: Config) -> None:
+    """Look once more: a login names the user and may name the session only while the request is served."""
+    identity = _here_in_request()
+    if identity is None:
+        return
+    if identity.user is None and settings.user == "auto":
+        try:
+            _name_user(identity, settings, settings.secret or app.secret_key)
+        except Exception:
+            report("flask.known_later.user")
+    _look_for_session(identity, app, settings)
+    if identity.changed:
+        _tell_official_span(identity)
+
+
+def _here_in_request() -> Identity | None:
+    try:
+        return here.current() if flask.has_request_context() else None
     except Exception:
         report("flask.known_later")
         return None
+
+
+@guarded
+def _look_for_session(identity: Identity, app: Any, settings: Config) -> None:
+    if settings.source != "app" or identity.session_id is not None:
+        return
+    request = flask.request.environ.get(ENVIRON_KEY)
+    if not _adopt(identity, settings, settings.secret or app.secret_key) or not isinstance(request, ServedRequest):
+        return
+    request.context = here.put(identity, request.context, in_baggage=settings.baggage)
+    otel_context.attach(here.put(identity, in_baggage=settings.baggage))
+
+
+@guarded
+def _tell_official_span(identity: Identity) -> None:
+    # Our own span is told at its end.
+    request = flask.request.environ.get(ENVIRON_KEY)
+    span = trace.get_current_span()
+    if isinstance(request, ServedRequest) and request.span is None and span.is_recording():
+        span.set_attributes(identity.request_attributes())
 
 
 def _adopt(identity: Identity, settings: Config, key: str | bytes | None) -> bool:
     opened = _opened_session()
     raw = getattr(opened, "sid", None) if settings.app_key is None else _peek(opened, settings.app_key)
     if raw is None:
-        _tell_once(
-            "OTEL_SESSION_SOURCE is app, and this application's session has no id of its own (it is a signed "
-            "cookie, or has no entry of that name); name an entry that identifies it in OTEL_SESSION_APP_KEY."
-        )
+        if settings.app_key is None:
+            _tell_once(
+                "OTEL_SESSION_SOURCE is app, and this application's session has no id of its own (it is a signed "
+                "cookie); name an entry that identifies it in OTEL_SESSION_APP_KEY."
+            )
         return False
     if not key:
         tallies.count_refused("app")
@@ -83,7 +117,7 @@ def _adopt(identity: Identity, settings: Config, key: str | bytes | None) -> boo
 def _name_user(identity: Identity, settings: Config, key: str | bytes | None) -> None:
     user = None
     if settings.user.startswith("callable:"):
-        user = propagation.load_callable(settings.user.removeprefix("callable:"))()
+        user = _ask(settings.user.removeprefix("callable:"))
     elif settings.user == "auto" and "flask_login" in sys.modules:
         user = _peek(_opened_session(), _FLASK_LOGIN_KEY)
     if user is None:
@@ -92,6 +126,22 @@ def _name_user(identity: Identity, settings: Config, key: str | bytes | None) ->
         identity.set_user(names.USER_ID, str(user)[:128])
     elif key:
         identity.set_user(names.USER_HASH, ids.keyed_hash("user:" + str(user), key))
+    else:
+        _tell_once(
+            "The user is not on the telemetry: there is no key to hash the id with; "
+            "set OTEL_SESSION_SECRET or Flask's SECRET_KEY."
+        )
+
+
+def _ask(spec: str) -> Any:
+    opened = _opened_session()
+    accessed = getattr(opened, "accessed", None)
+    try:
+        return propagation.load_callable(spec)()
+    finally:
+        # The callable is ours to ask, so its look at the application's session adds no `Vary: Cookie`.
+        if accessed is False:
+            opened.accessed = False
 
 
 def _opened_session() -> Any:
@@ -99,8 +149,8 @@ def _opened_session() -> Any:
     from flask.globals import request_ctx  # in every Flask since 2.2
 
     proxy: Any = request_ctx
-    context = proxy._get_current_object()
-    return context.__dict__.get("session") or context.__dict__.get("_session")
+    held = proxy._get_current_object().__dict__
+    return held["session"] if "session" in held else held.get("_session")
 
 
 def _peek(opened: Any, key: str) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -17,22 +16,30 @@ from otel_session import failures, propagation
 from otel_session._guard import guarded, report
 from otel_session.config import Config, HttpConfig
 from otel_session.context import Identity
-from otel_session.instrumentors.flask.attributes import response_header_attributes
+from otel_session.instrumentors.flask import body
+from otel_session.instrumentors.flask.attributes import (
+    request_attributes,
+    response_header_attributes,
+    span_name,
+)
 from otel_session.propagators import BothResponsePropagators, SessionResponsePropagator
 
 ENVIRON_KEY = "otel_session.request"
 """Where the environ keeps the request, so that an application inside an application makes no second span."""
 
 _NOT_MODIFIED = 304
+_PROXY_FIX = "werkzeug.proxy_fix.orig"
 
 
 class ServedRequest:
     """What we hold while one request is served. Ends once, whoever notices the end first.
 
     Attributes:
-        route: The rule that matched, such as `/deals/<int:deal_id>`; None when none did, or before it is known.
+        route: The rule that matched, with the root the application is mounted at, such as `/deals/<int:deal_id>`;
+            None when none did, or before it is known.
         status: HTTP status code, 0 while there is none.
         error: The last exception that a handler or the server saw, whether or not it made the request fail.
+        content_length: What the response announced, in bytes, or None.
     """
 
     def __init__(
@@ -45,7 +52,7 @@ class ServedRequest:
         span: Span | None,
         on_end: Callable[[ServedRequest, float], None],
         *,
-        excluded: bool = False,
+        cookie_allowed: bool = True,
     ) -> None:
         self.environ = environ
         self.context = context
@@ -58,19 +65,22 @@ class ServedRequest:
         self._settings = settings
         self._http = http
         self._on_end = on_end
-        self._excluded = excluded
+        self._cookie_allowed = cookie_allowed
         self._headers: list[tuple[str, str]] = []
         self._started = perf_counter()
         self._endpoint = ""
+        self._escaped = False
         self._ended = False
 
     def _look_at_route(self) -> None:
         # Flask empties `werkzeug.request` when it is done, so this is asked while it still answers.
         request = self.environ.get("werkzeug.request")
         if request is not None:
-            rule = getattr(request, "url_rule", None)
-            self.route = None if rule is None else str(rule.rule)
-            self._endpoint = getattr(request, "endpoint", None) or ""
+            rule = request.url_rule
+            if rule is not None:
+                root = request.environ.get("SCRIPT_NAME")
+                self.route = f"{root.rstrip('/')}{rule.rule}" if root else rule.rule
+                self._endpoint = rule.endpoint
 
     def start_response(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """A `start_response` that adds our headers (PEP 3333)."""
@@ -87,35 +97,46 @@ class ServedRequest:
         self._look_at_route()
         present = {name.lower(): value for name, value in headers}
         length = present.get("content-length", "")
-        self.content_length = int(length) if length.isdigit() else None
+        self.content_length = int(length) if length.isdecimal() else None
         answered = list(headers)
-        allowed = self._may_set_cookie(present)
+        allowed = self.identity.set_cookie and self._may_set_cookie(present)
         for name, value in propagation.response_headers(self.identity, self._settings, cookie_allowed=allowed):
             if name == "Set-Cookie" or name.lower() not in present:
                 answered.append((name, value))
         self._ask_others(answered)
-        if self.span is not None and self.span.is_recording():
+        if self._http.response_headers is not None:
             self._headers = answered
         return answered
 
     def _may_set_cookie(self, present: dict[str, str]) -> bool:
-        if self._excluded or self.status == _NOT_MODIFIED:
+        if not self._cookie_allowed or self.status == _NOT_MODIFIED:
             return False
         if self._endpoint == "static" or self._endpoint.endswith(".static"):
             return False
-        return not propagation.publicly_cacheable(present.get("cache-control"), present.get("expires"))
+        return not propagation.publicly_cacheable(
+            present.get("cache-control"), present.get("expires"), present.get("last-modified")
+        )
 
     def _ask_others(self, headers: list[tuple[str, str]]) -> None:
         propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
         if isinstance(propagator, BothResponsePropagators):
             propagator = propagator.first
-        if propagator is not None and not isinstance(propagator, SessionResponsePropagator):
-            propagator.inject(headers, context=self.context, setter=_ListSetter())
+        if propagator is None or isinstance(propagator, SessionResponsePropagator) or self.span is None:
+            return
+        try:
+            propagator.inject(headers, context=self.context, setter=_list_setter)
+        except Exception:
+            report("another response propagator")
 
     def failed(self, error: BaseException) -> None:
         """Note an exception; whether it makes the request an error is known when the status is."""
         self.error = error
         self._look_at_route()
+
+    def escaped(self, error: BaseException) -> None:
+        """Note an exception that reached the server: an error whatever the status, unless it only ends the worker."""
+        self.error = error
+        self._escaped = isinstance(error, Exception) or not self.status
 
     def end(self) -> None:
         """The body has been sent, or its client has gone."""
@@ -131,23 +152,27 @@ class ServedRequest:
                 self.span.end()
         except Exception:
             report("ServedRequest.end")
+        finally:
+            self.error = None  # its traceback holds the application's frames, and they this
 
     @property
     def error_type(self) -> str | None:
         """`error.type`: the exception that escaped or led to a 5xx answer, else such a status itself."""
-        if self.error is not None and (self.status >= 500 or self.status == 0):
+        if self.error is not None and (self._escaped or self.status >= 500):
             return failures.type_name(self.error)
         return str(self.status) if self.status >= 500 else None
 
     def _describe(self, span: Span) -> None:
         told: dict[str, Any] = response_header_attributes(self._headers, self._http)
+        if _PROXY_FIX in self.environ:  # the application has said which proxies' words it believes
+            told.update(request_attributes(self.environ, self._http))
+        if self.identity.changed:
+            told.update(self.identity.request_attributes())
         if self.status:
             told[names.HTTP_RESPONSE_STATUS_CODE] = self.status
-        route = self.route
-        if route is not None:
-            told[names.HTTP_ROUTE] = route
-            method = str(self.environ.get("REQUEST_METHOD", ""))
-            span.update_name(f"{method} {route}")
+        if self.route is not None:
+            told[names.HTTP_ROUTE] = self.route
+            span.update_name(f"{span_name(self.environ)} {self.route}")
         error_type = self.error_type
         if error_type is not None:
             told[names.ERROR_TYPE] = error_type
@@ -172,28 +197,7 @@ class ServedRequest:
 
     def body(self, iterable: Any) -> Iterable[bytes]:
         """The response's body, watched to its end; its code runs in the request's context."""
-        wrapper = self.environ.get("wsgi.file_wrapper")
-        if isinstance(wrapper, type) and isinstance(iterable, wrapper):
-            self._watch_file(iterable)
-            return cast("Iterable[bytes]", iterable)
-        return _Body(self, iterable)
-
-    def _watch_file(self, iterable: Any) -> None:
-        # The server may hand such a file to the kernel, if it gets it as it is.
-        close = getattr(iterable, "close", None)
-
-        def close_and_end() -> None:
-            try:
-                if close is not None:
-                    close()
-            finally:
-                self.end()
-
-        try:
-            iterable.close = close_and_end
-            weakref.finalize(iterable, self.end)
-        except Exception:  # written in C: its end cannot be seen
-            self.end()
+        return body.watched(self, iterable)
 
 
 class _ListSetter:
@@ -203,61 +207,7 @@ class _ListSetter:
         carrier.append((key, value))
 
 
-class _Body:
-    """A response's iterable. Each step is bracketed by the request's context, on one thread, strictly nested."""
-
-    __slots__ = ("__weakref__", "_iterable", "_iterator", "_left", "_request")
-
-    def __init__(self, request: ServedRequest, iterable: Any) -> None:
-        self._request = request
-        self._iterable = iterable
-        self._iterator: Iterator[bytes] | None = None
-        # With a known length the last byte is the end, whether or not the server asks for more or closes.
-        self._left = request.content_length
-
-    def __iter__(self) -> _Body:
-        return self
-
-    def __next__(self) -> bytes:
-        request = self._request
-        token = otel_context.attach(request.context)
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._iterable)
-            chunk = next(self._iterator)
-        except StopIteration:
-            request.end()
-            raise
-        except BaseException as error:
-            request.failed(error)
-            request.status = 0 if isinstance(error, Exception) else request.status
-            request.end()
-            raise
-        finally:
-            otel_context.detach(token)
-        if self._left is not None:
-            self._left -= len(chunk)
-            if self._left <= 0:
-                request.end()
-        return chunk
-
-    def close(self) -> None:
-        request = self._request
-        token = otel_context.attach(request.context)
-        try:
-            close = getattr(self._iterable, "close", None)
-            if close is not None:
-                close()
-        except BaseException as error:
-            request.failed(error)
-            raise
-        finally:
-            otel_context.detach(token)
-            request.end()
-
-    def __del__(self) -> None:
-        # Test clients drop a response without closing it.
-        self._request.end()
+_list_setter: Any = _ListSetter()
 
 
 def current_span_is_local(context: otel_context.Context | None = None) -> bool:

@@ -17,10 +17,17 @@ from otel_session import propagation, propagators
 from otel_session._guard import guarded, report
 from otel_session.config import Config, HttpConfig
 from otel_session.context import Identity
-from otel_session.instrumentors.flask.attributes import LazyAttributes, method_of, request_attributes
+from otel_session.instrumentors.flask.attributes import (
+    LazyAttributes,
+    method_of,
+    protocol_version,
+    request_attributes,
+    span_name,
+)
 from otel_session.instrumentors.flask.request import ENVIRON_KEY, ServedRequest, current_span_is_local
 
 SCOPE = "otel_session.flask"
+_MAX_SEARCHED_CHARS = 8_192
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)  # advised by semconv
 
 
@@ -74,43 +81,57 @@ class Server:
     def _begin(self, environ: dict[str, Any], with_span: bool) -> ServedRequest:
         ambient = otel_context.get_current()
         nested = current_span_is_local(ambient)
-        base = ambient if nested else _extracted(environ)
-        identity = environ.get(propagators.IDENTITY_KEY) or here.current(base) or self._identify(environ, base)
+        base = ambient if nested else _extracted(environ, ambient)
+        found = here.current(base)
+        identity = environ.get(propagators.IDENTITY_KEY) or found or self._identify(environ, base)
         environ[propagators.IDENTITY_KEY] = identity
-        context = here.put(identity, base, in_baggage=self.settings.baggage)
+        context = base if identity is found else here.put(identity, base, in_baggage=self.settings.baggage)
+        inside, identity.answering = identity.answering, True
         excluded = self._is_excluded(environ)
+        cookie_allowed = not (inside or excluded)
         if excluded or not with_span:
             context = here.quiet(context) if excluded else context
             request = ServedRequest(
-                environ, context, identity, self.settings, self.http, None, _nothing, excluded=excluded
+                environ, context, identity, self.settings, self.http, None, _nothing, cookie_allowed=cookie_allowed
             )
         else:
-            request = self._begin_span(environ, context, identity, nested)
+            request = self._begin_span(environ, context, identity, nested, cookie_allowed)
         environ[ENVIRON_KEY] = request
         return request
 
-    def _begin_span(self, environ: dict[str, Any], context: Context, identity: Identity, nested: bool) -> ServedRequest:
+    def _begin_span(
+        self, environ: dict[str, Any], context: Context, identity: Identity, nested: bool, cookie_allowed: bool
+    ) -> ServedRequest:
         def attributes() -> dict[str, Any]:
             return {**request_attributes(environ, self.http), **identity.request_attributes()}
 
-        method = method_of(environ)
         span = self._tracer.start_span(
-            "HTTP" if method == "_OTHER" else method,
+            span_name(environ),
             context,
             SpanKind.INTERNAL if nested else SpanKind.SERVER,
             attributes=LazyAttributes(attributes),
         )
-        counted = {names.HTTP_REQUEST_METHOD: method, names.URL_SCHEME: environ.get("wsgi.url_scheme", "http")}
         context = trace.set_span_in_context(span, context)
-        if nested:  # the server around us counts the request
-            return ServedRequest(environ, context, identity, self.settings, self.http, span, _nothing)
+        on_end: Callable[[ServedRequest, float], None] = _nothing
+        if not nested:  # else the server around us counts the request
+            identity.changed = False
+            on_end = self._count(environ, context)
+        return ServedRequest(
+            environ, context, identity, self.settings, self.http, span, on_end, cookie_allowed=cookie_allowed
+        )
+
+    def _count(self, environ: dict[str, Any], context: Context) -> Callable[[ServedRequest, float], None]:
+        counted = {
+            names.HTTP_REQUEST_METHOD: method_of(environ),
+            names.URL_SCHEME: environ.get("wsgi.url_scheme", "http"),
+        }
         self._active.add(1, counted, context)
 
         def on_end(request: ServedRequest, seconds: float) -> None:
             self._active.add(-1, counted, request.context)
             self._duration.record(seconds, _measured(request, counted), request.context)
 
-        return ServedRequest(environ, context, identity, self.settings, self.http, span, on_end)
+        return on_end
 
     def _identify(self, environ: dict[str, Any], base: Context) -> Identity:
         return propagation.identify(propagators.incoming_of(environ, _getter), base, self.settings)
@@ -119,12 +140,16 @@ class Server:
         if self.http.excluded is None:
             return False
         host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
-        path = quote(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}", safe="/;=,", encoding="latin-1")
-        return self.http.excluded.search(f"{environ.get('wsgi.url_scheme', 'http')}://{host}{path}") is not None
+        path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"[:_MAX_SEARCHED_CHARS]
+        quoted = quote(path, safe="/;=,", encoding="latin-1")
+        url = f"{environ.get('wsgi.url_scheme', 'http')}://{host[:_MAX_SEARCHED_CHARS]}{quoted}"
+        return self.http.excluded.search(url) is not None
 
 
 def _measured(request: ServedRequest, counted: dict[str, Any]) -> dict[str, Any]:
     measured = dict(counted)
+    if (version := protocol_version(request.environ)) is not None:
+        measured[names.NETWORK_PROTOCOL_VERSION] = version
     if request.status:
         measured[names.HTTP_RESPONSE_STATUS_CODE] = request.status
     if (route := request.route) is not None:
@@ -138,20 +163,24 @@ def _nothing(_request: ServedRequest, _seconds: float) -> None:
     pass
 
 
-def _extracted(environ: dict[str, Any]) -> Context:
+def _extracted(environ: dict[str, Any], ambient: Context) -> Context:
+    # What a middleware around us put into the context stays; whoever is in it is not who sent this request.
+    base = ambient if here.current(ambient) is None else here.without_identity(ambient)
     try:
-        return propagate.extract(environ, Context(), _getter)
+        return propagate.extract(environ, base, _getter)
     except Exception:  # another propagator's failure on a hostile header
         report("propagate.extract")
-        return Context()
+        return base
 
 
 class _EnvironGetter:
     """Headers of a WSGI environ, for propagators."""
 
     def get(self, carrier: dict[str, Any], key: str) -> list[str] | None:
-        value = carrier.get("HTTP_" + key.upper().replace("-", "_"))
-        return None if value is None else [value]
+        value = carrier.get(propagators.environ_key(key))
+        if value is None or (key == "baggage" and len(value) > propagation.MAX_BAGGAGE_CHARS):
+            return None  # the baggage propagator would write all of it into the log
+        return [value]
 
     def keys(self, carrier: dict[str, Any]) -> list[str]:
         return [key[5:].lower().replace("_", "-") for key in carrier if key.startswith("HTTP_")]

@@ -18,6 +18,7 @@ from sqlalchemy.pool import Pool
 from otel_session._guard import report
 from otel_session.instrumentors._base import Instrumentor
 from otel_session.instrumentors.sqlalchemy import dialects
+from otel_session.instrumentors.sqlalchemy.fetching import FetchErrors
 from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
 
 __all__ = ["SQLAlchemyInstrumentor"]
@@ -45,19 +46,19 @@ class SQLAlchemyInstrumentor(Instrumentor):
         if tuple(int(p) for p in sqlalchemy.__version__.split(".")[:2]) < (1, 4):
             _log.error("The SQLAlchemy instrumentor needs SQLAlchemy 1.4 or newer; %s is here.", sqlalchemy.__version__)
             return
-        self._recorder = QueryRecorder(
-            kwargs.get("tracer_provider"), kwargs.get("meter_provider"), kwargs.get("logger_provider")
-        )
-        event.listen(Engine, "handle_error", self._recorder.handle_error)
+        _dialects_named(kwargs)  # raises before anything is changed
+        self._recorder = QueryRecorder(kwargs.get("tracer_provider"), kwargs.get("meter_provider"))
+        self._fetch_errors = FetchErrors(self._recorder, kwargs.get("logger_provider"))
+        event.listen(Engine, "handle_error", self._fetch_errors.handle_error)
         self._again(**kwargs)
 
     def _again(self, **kwargs: Any) -> None:
         if self._recorder is None:
             return
-        engines = [e for e in (kwargs.get("engine"), *(kwargs.get("engines") or ())) if e is not None]
-        for engine in engines:
-            dialects.wrap(getattr(engine, "sync_engine", engine).dialect, self._recorder)
-        if not engines and not self._everywhere:
+        named = _dialects_named(kwargs)
+        for dialect in named:
+            dialects.wrap(dialect, self._recorder)
+        if not named and not self._everywhere:
             self._instrument_everywhere(self._recorder)
 
     def _instrument_everywhere(self, recorder: QueryRecorder) -> None:
@@ -87,10 +88,23 @@ class SQLAlchemyInstrumentor(Instrumentor):
     def _uninstrument(self, **kwargs: Any) -> None:
         if self._recorder is not None:
             self._recorder.active = False
-            event.remove(Engine, "handle_error", self._recorder.handle_error)
+            event.remove(Engine, "handle_error", self._fetch_errors.handle_error)
         if self._everywhere:
             if Dialect.__dict__["engine_created"] is self._engine_created:
                 Dialect.engine_created = self._original_engine_created  # type: ignore[method-assign]
             event.remove(Pool, "checkout", self._checked_out)
         dialects.unwrap_all()
         self._recorder, self._everywhere = None, False
+
+
+def _dialects_named(kwargs: dict[str, Any]) -> list[Any]:
+    """The dialects of `engine=` and `engines=`."""
+    found = []
+    for engine in (kwargs.get("engine"), *(kwargs.get("engines") or ())):
+        if engine is None:
+            continue
+        dialect = getattr(getattr(engine, "sync_engine", engine), "dialect", None)
+        if dialect is None:
+            raise TypeError(f"engine is {engine!r}; expected a SQLAlchemy Engine or AsyncEngine.")
+        found.append(dialect)
+    return found

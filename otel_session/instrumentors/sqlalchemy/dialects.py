@@ -6,12 +6,14 @@ A wrapper on the engine's own dialect object costs a sixth of a pair of cursor e
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder, Target
+from otel_session.instrumentors.sqlalchemy.prepared import Target
+from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
 
 _MARK = "_otel_session_wrapped"
 _MANY = "_otel_session_many"
@@ -19,23 +21,41 @@ _lock = threading.Lock()
 _wrapped: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
+class _Wrapping:
+    """What was put on a dialect, by which recorder, and what was there before."""
+
+    __slots__ = ("before", "made", "recorder", "target")
+
+    def __init__(self, dialect: Any, recorder: QueryRecorder) -> None:
+        self.recorder, self.target = recorder, Target()
+        self.made: dict[str, Any] = {
+            "do_execute": _execute(dialect.do_execute, self.target, recorder),
+            "do_execute_no_params": _execute_no_params(dialect.do_execute_no_params, self.target, recorder),
+            "do_executemany": _executemany(dialect.do_executemany, self.target, recorder),
+        }
+        self.before = {name: dialect.__dict__[name] for name in self.made if name in dialect.__dict__}
+
+
 def wrap(dialect: Any, recorder: QueryRecorder) -> None:
     """Record what a dialect executes; a second call changes nothing."""
-    if _MARK in dialect.__dict__:
+    known = dialect.__dict__.get(_MARK)
+    # Ours is gone from the dialect when a `mock.patch` begun before it has ended.
+    if known is not None and known.recorder is recorder and "do_execute" in dialect.__dict__:
         return
     with _lock:
-        if _MARK in dialect.__dict__:
+        if not recorder.active:
             return
-        target = Target()
-        made = {
-            "do_execute": _execute(dialect.do_execute, target, recorder),
-            "do_execute_no_params": _execute_no_params(dialect.do_execute_no_params, target, recorder),
-            "do_executemany": _executemany(dialect.do_executemany, target, recorder),
-        }
-        before = {name: dialect.__dict__.get(name) for name in made}
-        dialect.__dict__.update(made)
-        dialect.__dict__[_MARK] = (made, before)
+        _unwrap(dialect)
+        made = _Wrapping(dialect, recorder)
+        dialect.__dict__.update(made.made)
+        dialect.__dict__[_MARK] = made
         _wrapped.add(dialect)
+
+
+def target_of(dialect: Any, recorder: QueryRecorder) -> Target | None:
+    """The static part of a dialect that this recorder records; None for others."""
+    known = dialect.__dict__.get(_MARK)
+    return known.target if known is not None and known.recorder is recorder else None
 
 
 def unwrap_all() -> None:
@@ -47,23 +67,34 @@ def unwrap_all() -> None:
 
 
 def _unwrap(dialect: Any) -> None:
-    made, before = dialect.__dict__.pop(_MARK, ({}, {}))
-    for name, wrapper in made.items():
+    known = dialect.__dict__.pop(_MARK, None)
+    if known is None:
+        return
+    for name, wrapper in known.made.items():
         if dialect.__dict__.get(name) is not wrapper:
             continue
-        if before[name] is None:
-            del dialect.__dict__[name]
+        if name in known.before:
+            dialect.__dict__[name] = known.before[name]
         else:
-            dialect.__dict__[name] = before[name]
+            del dialect.__dict__[name]
+
+
+def _unlock_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)
 
 
 def _execute(original: Callable[..., Any], target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
     start, finish = recorder.start, recorder.finish
 
     def do_execute(cursor: Any, statement: str, parameters: Any, context: Any = None) -> Any:
-        if getattr(context, _MANY, False):  # some dialects' do_executemany calls do_execute: one span, not two
+        if context is None or _MANY in context.__dict__:  # some dialects' do_executemany calls do_execute: one span
             return original(cursor, statement, parameters, context)
-        started = start(target, statement, context, 1)
+        started = start(target, statement, context)
         if started is None:
             return original(cursor, statement, parameters, context)
         try:
@@ -71,7 +102,7 @@ def _execute(original: Callable[..., Any], target: Target, recorder: QueryRecord
         except BaseException as error:
             finish(started, context, error)
             raise
-        finish(started, context, None)
+        finish(started, context)
         return result
 
     return do_execute
@@ -79,7 +110,7 @@ def _execute(original: Callable[..., Any], target: Target, recorder: QueryRecord
 
 def _execute_no_params(original: Callable[..., Any], target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
     def do_execute_no_params(cursor: Any, statement: str, context: Any = None) -> Any:
-        started = recorder.start(target, statement, context, 1)
+        started = recorder.start(target, statement, context)
         if started is None:
             return original(cursor, statement, context)
         try:
@@ -87,7 +118,7 @@ def _execute_no_params(original: Callable[..., Any], target: Target, recorder: Q
         except BaseException as error:
             recorder.finish(started, context, error)
             raise
-        recorder.finish(started, context, None)
+        recorder.finish(started, context)
         return result
 
     return do_execute_no_params
@@ -99,17 +130,15 @@ def _executemany(original: Callable[..., Any], target: Target, recorder: QueryRe
         started = recorder.start(target, statement, context, sets)
         if started is None:
             return original(cursor, statement, parameters, context)
-        if context is not None:
-            context.__dict__[_MANY] = True
+        context.__dict__[_MANY] = True
         try:
             result = original(cursor, statement, parameters, context)
         except BaseException as error:
             recorder.finish(started, context, error)
             raise
         finally:
-            if context is not None:
-                context.__dict__.pop(_MANY, None)
-        recorder.finish(started, context, None)
+            context.__dict__.pop(_MANY, None)
+        recorder.finish(started, context)
         return result
 
     return do_executemany

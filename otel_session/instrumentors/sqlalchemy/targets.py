@@ -25,37 +25,58 @@ _DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "oracle.db
 Attributes = dict[str, str | int]
 
 
-def target_of(engine: Any) -> Attributes:
-    """The attributes of an engine's server, from its dialect and URL; never the user or password."""
-    dialect, url = engine.dialect, engine.url
-    system = _system(dialect)
+def target_of(engine: Any, proxied: Any = None) -> Attributes:
+    """The attributes of an engine's server, from its dialect and URL; never the user or password.
+
+    Args:
+        engine: A sync engine.
+        proxied: A connection of it, asked for what the URL does not say (`creator=`, drivers' own defaults).
+    """
+    system = _system(engine.dialect)
+    found = _of_url(system, engine.url)
+    if proxied is None or system == "sqlite" or {names.SERVER_ADDRESS, names.DB_NAMESPACE} <= found.keys():
+        return found
+    host, port, database = _of_connection(getattr(proxied, "driver_connection", None) or proxied)
+    if names.SERVER_ADDRESS not in found:
+        _add_server(found, host, port)
+    if isinstance(database, bytes):
+        database = database.decode(errors="replace")
+    if isinstance(database, str) and database:
+        found.setdefault(names.DB_NAMESPACE, database)
+    return found
+
+
+def _of_url(system: str, url: Any) -> Attributes:
     found: Attributes = {names.DB_SYSTEM_NAME: system}
     if system == "sqlite":
         found[names.DB_NAMESPACE] = _sqlite_name(url.database)
         return found
     if url.database:
         found[names.DB_NAMESPACE] = url.database
-    host = url.host or _from_query(url, "host")
-    if host:
-        found[names.SERVER_ADDRESS] = host
-        port = url.port or _from_query(url, "port") or _DEFAULT_PORTS.get(system)
-        if port and not host.startswith("/"):
-            found[names.SERVER_PORT] = int(port)
+    query = dict(url.query)
+    host = url.host or query.get("host") or query.get("unix_socket")
+    _add_server(found, host, url.port or query.get("port") or _DEFAULT_PORTS.get(system))
     return found
 
 
-def with_connection(found: Attributes, dbapi_connection: Any) -> Attributes:
-    """The same, completed from a psycopg connection, for engines whose URL says nothing (`creator=`)."""
-    info = getattr(dbapi_connection, "info", None)
-    host, port, name = (getattr(info, part, None) for part in ("host", "port", "dbname"))
-    added: Attributes = {}
-    if isinstance(host, str) and host:
-        added[names.SERVER_ADDRESS] = host
-        if isinstance(port, int) and not host.startswith("/"):
-            added[names.SERVER_PORT] = port
-    if isinstance(name, str) and name:
-        added[names.DB_NAMESPACE] = name
-    return {**added, **found}
+def _add_server(found: Attributes, host: Any, port: Any) -> None:
+    if not isinstance(host, str) or not host:
+        return
+    found[names.SERVER_ADDRESS] = host
+    if not host.startswith(("/", "@")) and str(port).isdecimal():
+        found[names.SERVER_PORT] = int(port)
+
+
+def _of_connection(driver: Any) -> tuple[Any, Any, Any]:
+    """Host, port and database as a psycopg, asyncpg or MySQL connection knows them; None for what it does not."""
+    info = getattr(driver, "info", None)
+    if hasattr(info, "dbname"):
+        return tuple(getattr(info, part, None) for part in ("host", "port", "dbname"))  # type: ignore[return-value]
+    address = getattr(driver, "_addr", None)
+    if address is not None:
+        host, port = address if isinstance(address, tuple) else (address, None)
+        return host, port, getattr(getattr(driver, "_params", None), "database", None)
+    return getattr(driver, "host", None), getattr(driver, "port", None), getattr(driver, "db", None)
 
 
 def _system(dialect: Any) -> str:
@@ -70,8 +91,3 @@ def _sqlite_name(database: str | None) -> str:
     if not database or database == ":memory:":
         return ":memory:"
     return os.path.basename(database.removeprefix("file:").split("?")[0]) or ":memory:"
-
-
-def _from_query(url: Any, key: str) -> str | None:
-    value = dict(url.query).get(key)
-    return value if isinstance(value, str) else None

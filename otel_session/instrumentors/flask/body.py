@@ -1,0 +1,99 @@
+"""A response's body, watched to its end: all of it sent, its client gone, or dropped by whoever asked for it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from opentelemetry import context as otel_context
+
+if TYPE_CHECKING:
+    from otel_session.instrumentors.flask.request import ServedRequest
+
+
+def watched(request: ServedRequest, iterable: Any) -> Iterable[bytes]:
+    """The body to hand to the server; its code runs in the request's context and its end ends the request."""
+    wrapper = request.environ.get("wsgi.file_wrapper")
+    if isinstance(wrapper, type) and isinstance(iterable, wrapper):
+        # The server may hand such a file to the kernel, if it gets it as it is.
+        _watch_file(request, iterable)
+        return cast("Iterable[bytes]", iterable)
+    return _Body(request, iterable)
+
+
+def _watch_file(request: ServedRequest, iterable: Any) -> None:
+    close = getattr(iterable, "close", None)
+
+    def close_and_end() -> None:
+        try:
+            if close is not None:
+                close()
+        finally:
+            request.end()
+
+    try:
+        iterable.close = close_and_end
+        weakref.finalize(iterable, request.end)
+    except Exception:  # a type that takes no attributes: its end cannot be seen
+        request.end()
+
+
+class _Body:
+    """A response's iterable. Each step is bracketed by the request's context, on one thread, strictly nested."""
+
+    __slots__ = ("__weakref__", "_iterable", "_iterator", "_left", "_request")
+
+    def __init__(self, request: ServedRequest, iterable: Any) -> None:
+        self._request = request
+        self._iterable = iterable
+        self._iterator: Iterator[bytes] | None = None
+        # With a known length the last byte is the end, whether or not the server asks for more or closes.
+        self._left = request.content_length
+
+    def __iter__(self) -> _Body:
+        return self
+
+    def __next__(self) -> bytes:
+        request = self._request
+        token = otel_context.attach(request.context)
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._iterable)
+            chunk = next(self._iterator)
+        except StopIteration:
+            request.end()
+            raise
+        except BaseException as error:
+            request.escaped(error)
+            request.end()
+            raise
+        finally:
+            otel_context.detach(token)
+        if self._left is not None:
+            try:
+                self._left -= len(chunk)
+            except TypeError:  # no bytes: the server will say so
+                self._left = None
+            else:
+                if self._left <= 0:
+                    request.end()
+        return chunk
+
+    def close(self) -> None:
+        request = self._request
+        token = otel_context.attach(request.context)
+        try:
+            close = getattr(self._iterable, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            request.escaped(error)
+            raise
+        finally:
+            otel_context.detach(token)
+            request.end()
+
+    def __del__(self) -> None:
+        # Test clients drop a response without closing it.
+        self._request.end()

@@ -1,0 +1,62 @@
+"""What does not change from one execution of a statement to the next, worked out once for each engine and statement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_session import attributes as names
+from otel_session.instrumentors.sqlalchemy.statements import MAX_TEXT_CHARS, read
+from otel_session.instrumentors.sqlalchemy.targets import Attributes, target_of
+
+_STATEMENTS_MOST = 500
+_BATCH = "BATCH "  # semconv: before the operation and the summary of a batch
+
+
+class Prepared:
+    """A statement's static part: the span's name and attributes, and the metric's attributes."""
+
+    __slots__ = ("metric", "name", "span")
+
+    def __init__(self, name: str, span: Attributes, metric: Attributes) -> None:
+        self.name, self.span, self.metric = name, span, metric
+
+
+class Target:
+    """One engine's static part, and its statements' (at most 1,000, in two generations; the older is dropped whole)."""
+
+    __slots__ = ("_attributes", "_old", "_young")
+
+    def __init__(self) -> None:
+        self._attributes: Attributes | None = None
+        self._young: dict[Any, Prepared] = {}
+        self._old: dict[Any, Prepared] = {}
+
+    def prepared(self, statement: str, execution: Any, *, batch: bool = False) -> Prepared:
+        """The static part of a statement, made at its first sight."""
+        key: Any = statement
+        if batch or len(statement) > MAX_TEXT_CHARS:  # of a long one, its hash is kept instead of itself
+            key = (batch, statement if len(statement) <= MAX_TEXT_CHARS else (len(statement), hash(statement)))
+        found = self._young.get(key)
+        if found is not None:
+            return found
+        found = self._old.get(key) or self._prepare(statement, execution, batch)
+        if len(self._young) >= _STATEMENTS_MOST:
+            self._old, self._young = self._young, {}
+        self._young[key] = found
+        return found
+
+    def _prepare(self, statement: str, execution: Any, batch: bool) -> Prepared:
+        static = self._attributes
+        if static is None:
+            static = self._attributes = target_of(execution.engine, execution.root_connection.connection)
+        known = read(statement, str(static[names.DB_SYSTEM_NAME]))
+        prefix = _BATCH if batch else ""
+        metric: Attributes = dict(static)
+        if known.operation:
+            metric[names.DB_OPERATION_NAME] = prefix + known.operation
+        if len(known.tables) == 1:
+            metric[names.DB_COLLECTION_NAME] = known.tables[0]
+        if known.summary:
+            metric[names.DB_QUERY_SUMMARY] = prefix + known.summary
+        name = metric.get(names.DB_QUERY_SUMMARY) or static.get(names.DB_NAMESPACE) or static[names.DB_SYSTEM_NAME]
+        return Prepared(str(name), {**metric, names.DB_QUERY_TEXT: known.text}, metric)

@@ -1,0 +1,67 @@
+"""Durations and levels: counted in tallies where our own exporters read those, else in ordinary SDK instruments.
+
+The same metrics either way: names, units, buckets, attributes. Which way is settled when an instrumentor is switched
+on: `use_tallies()` is called by the pipeline of our own configuration; a foreign reader (Prometheus, console, a
+vendor's) or a provider given in code gets instruments.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from opentelemetry import metrics
+from opentelemetry.context import Context
+
+from otel_session.tallies import Attributes, Metric, tally_of
+
+_tallied = False
+
+
+def use_tallies(on: bool) -> None:
+    """Say whether the global meter provider's readers take what is tallied."""
+    global _tallied
+    _tallied = on
+
+
+class Recorder(Protocol):
+    """One attribute set of one metric."""
+
+    def add(self, value: float, context: Context | None = None, *, notable: bool = False) -> None:
+        """Count a measurement, in the metric's unit."""
+
+
+class _InstrumentSeries:
+    __slots__ = ("_attributes", "_record")
+
+    def __init__(self, record: Any, attributes: Attributes) -> None:
+        self._record, self._attributes = record, dict(attributes)
+
+    def add(self, value: float, context: Context | None = None, *, notable: bool = False) -> None:
+        self._record(value, self._attributes, context)
+
+
+class Measured:
+    """A metric to count into: `measured.series(attributes).add(value, context)`."""
+
+    def __init__(self, metric: Metric, meter_provider: Any = None) -> None:
+        self._tally = tally_of(metric) if _tallied and meter_provider is None else None
+        self._record: Any = None
+        if self._tally is None:
+            meter = metrics.get_meter(metric.scope, meter_provider=meter_provider)
+            if metric.boundaries:
+                self._record = meter.create_histogram(
+                    metric.name,
+                    unit=metric.unit,
+                    description=metric.description,
+                    explicit_bucket_boundaries_advisory=metric.boundaries,
+                ).record
+            else:
+                self._record = meter.create_up_down_counter(
+                    metric.name, unit=metric.unit, description=metric.description
+                ).add
+
+    def series(self, attributes: Attributes) -> Recorder:
+        """The series of an attribute set; keep it where the set is known beforehand."""
+        if self._tally is not None:
+            return self._tally.series(attributes)
+        return _InstrumentSeries(self._record, attributes)

@@ -1,0 +1,68 @@
+"""The size cap under load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from otel_session.store import StoreReader, TelemetryStore
+from tests.store.processes import finish, start
+from tests.store.rows import size_of
+
+MIB = 1024 * 1024
+CAP = 16 * MIB
+BATCH_BYTES = 2_000 * 600
+
+_LOAD = """
+    import sys, time
+    from otel_session.store import TelemetryStore
+    from tests.store.rows import log, metric, span, visit
+    end, n = time.monotonic() + float(sys.argv[3]), 0
+    with TelemetryStore(sys.argv[1], max_bytes=int(sys.argv[4]), max_age_s=0) as store:
+        while time.monotonic() < end:
+            n += 1
+            now = time.time_ns()
+            rows = [row for m in range(15) for row in visit(f"{sys.argv[2]}-{(n * 7 + m * 3) % 40 + n // 3}", at_ns=now)]
+            rows += [span(None, at_ns=now, body=bytes(400)) for _ in range(200)]
+            rows += [span("endless", at_ns=now, body=bytes(400)) for _ in range(300)]
+            store.write(spans=rows, logs=[log(None, at_ns=now)] * 50, metrics=[metric(at_ns=now)] * 5)
+    print(n)
+"""
+
+
+def test_the_cap_holds_under_two_writers(path: Path, ask: Callable[[str], Any]) -> None:
+    """Two processes write several times the cap as fast as they can: file and log never exceed what is documented.
+
+    Afterwards a prune brings both below the cap, and the newest sessions are those that stayed.
+    """
+    writers = [start(_LOAD, path, name, 7, CAP) for name in "ab"]
+    largest = 0
+    while any(writer.poll() is None for writer in writers):
+        largest = max(largest, size_of(path))
+        time.sleep(0.005)
+    batches = sum(int(finish(writer)) for writer in writers)
+    assert batches * BATCH_BYTES > 3 * CAP
+    assert CAP * 0.9 < largest < 1.05 * CAP + CAP // 8 + 2 * 2 * BATCH_BYTES
+    with TelemetryStore(path, max_bytes=CAP, max_age_s=0) as store:
+        store.prune()
+        assert CAP // 2 < size_of(path) <= CAP
+    with StoreReader(path) as reader:
+        sessions = reader.sessions(limit=10_000, confirmed_only=False)
+        assert sum(len(reader.spans(session.session_id)) for session in sessions) == sum(s.spans for s in sessions)
+        endless = next(session for session in sessions if session.session_id == "endless")
+        assert 0.2 * CAP < endless.spans * 500 < 0.75 * CAP
+    assert ask("PRAGMA integrity_check") == "ok"
+    with TelemetryStore(path, max_bytes=CAP // 4, max_age_s=0) as store:
+        store.prune()
+        assert size_of(path) <= CAP // 4
+
+
+def test_a_lowered_cap_is_reached_by_writing(path: Path) -> None:
+    """A store opened with a smaller cap than it has comes down to it by writes alone, without one long stop."""
+    finish(start(_LOAD, path, "a", 2, 0))
+    before = size_of(path)
+    assert before > 4 * MIB
+    finish(start(_LOAD, path, "b", 3, before // 4))
+    assert size_of(path) < 1.05 * before / 4 + before / 32 + 2 * BATCH_BYTES
