@@ -14,14 +14,17 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # its package has no types
 from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKConfigurator
 from opentelemetry.util._importlib_metadata import entry_points
 
-from otel_session import activation, config, destinations, termination
+from otel_session import activation, config, destinations, instruments, termination
+from otel_session import attributes as names
+from otel_session._version import __version__
 from otel_session.config import Config
 from otel_session.exceptions import MissingExtraError
+from otel_session.exporters import tallied
 from otel_session.pipeline import Pipeline
 
 _log = logging.getLogger("otel_session")
@@ -85,9 +88,10 @@ class Configurator(_OTelSDKConfigurator):
         if config.environment().get("OTEL_CONFIG_FILE"):
             _read_config_file(super()._configure)
             return
-        made = {**destinations.exporters(settings), **_processors(), "resource_attributes": _resource(), **kwargs}
-        with config.overridden(destinations.silenced()):
+        made = {**destinations.exporters(settings), **_processors(), "resource_attributes": _our_name(), **kwargs}
+        with config.overridden({**destinations.silenced(), **_detectors()}):
             super()._configure(**made)  # type: ignore[no-untyped-call]
+        instruments.use_tallies(tallied.attach(metrics.get_meter_provider()))
         self.made_resource = True
         termination.flush_on_sigterm()
 
@@ -118,18 +122,20 @@ def _read_config_file(configure: Callable[[], None]) -> None:
     termination.flush_on_sigterm()
 
 
-def _resource() -> dict[str, Any]:
-    """The build stamp and our name; what `OTEL_RESOURCE_ATTRIBUTES` says is left to it."""
-    from opentelemetry.sdk.resources import OTELResourceDetector
+_DETECTORS = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"
+_BUILD_DETECTOR = "otel_session_build"
 
-    from otel_session._version import __version__
-    from otel_session.attributes import TELEMETRY_DISTRO_NAME, TELEMETRY_DISTRO_VERSION
-    from otel_session.build_stamp import BuildStampDetector
 
-    ours: dict[str, Any] = {TELEMETRY_DISTRO_NAME: "otel-session", TELEMETRY_DISTRO_VERSION: __version__}
-    ours.update(BuildStampDetector().detect().attributes)
-    said = OTELResourceDetector().detect().attributes
-    return {key: value for key, value in ours.items() if key not in said}
+def _detectors() -> dict[str, str]:
+    """The build stamp's detector before those named: of two that say the same, the later one wins."""
+    named = [name.strip() for name in config.environment().get(_DETECTORS, "").split(",") if name.strip()]
+    if _BUILD_DETECTOR in named or "*" in named:
+        return {}
+    return {_DETECTORS: ",".join([_BUILD_DETECTOR, *named])}
+
+
+def _our_name() -> dict[str, str]:
+    return {names.TELEMETRY_DISTRO_NAME: "otel-session", names.TELEMETRY_DISTRO_VERSION: __version__}
 
 
 def pre_instrument() -> None:

@@ -49,8 +49,12 @@ class Server:
         return f"{driver}://{self.user}@{HOST}:{self.port}/{database or default}"
 
 
-class CannotStartError(Exception):
-    """A server is not there or does not come up; the text says what to do."""
+class MissingServerError(Exception):
+    """A server's program is not on this machine; the text says how to get it."""
+
+
+class StartError(Exception):
+    """A server did not come up; the text has the end of its log."""
 
 
 @contextlib.contextmanager
@@ -138,7 +142,7 @@ def _or_skip(run: Callable[[], contextlib.AbstractContextManager[Server]]) -> It
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(run())
-        except CannotStartError as missing:
+        except MissingServerError as missing:
             _missing(str(missing))
         yield server
 
@@ -152,7 +156,7 @@ def _missing(sentence: str) -> NoReturn:
 def _program(name: str, package: str) -> str:
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if found is None:
-        raise CannotStartError(f"{name} is not installed. Install it with: apt-get install {package}")
+        raise MissingServerError(f"{name} is not installed. Install it with: apt-get install {package}")
     return found
 
 
@@ -163,7 +167,7 @@ def _postgresql_programs() -> Path:
         return found[-1].parent
     elsewhere = shutil.which("postgres")
     if elsewhere is None:
-        raise CannotStartError("PostgreSQL is not installed. Install it with: apt-get install postgresql")
+        raise MissingServerError("PostgreSQL is not installed. Install it with: apt-get install postgresql")
     return Path(elsewhere).parent
 
 
@@ -174,7 +178,7 @@ def _account(name: str) -> str | None:
     try:
         pwd.getpwnam(name)
     except KeyError:
-        raise CannotStartError(f"PostgreSQL does not run as root. Make an account for it: useradd {name}") from None
+        raise MissingServerError(f"PostgreSQL does not run as root. Make an account for it: useradd {name}") from None
     return name
 
 
@@ -206,7 +210,7 @@ def _serving(
                 yield port
                 return
             if last:
-                raise CannotStartError(f"{command(port)[0]} did not come up. Its log ends with:\n{_log_tail(folder)}")
+                raise StartError(f"{command(port)[0]} did not come up. Its log ends with:\n{_log_tail(folder)}")
         finally:
             _end(process, stop)
 
@@ -250,7 +254,7 @@ def _end(process: subprocess.Popen[bytes], stop: signal.Signals) -> None:
 def _run(command: list[str], folder: Path, owner: str | None) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, user=owner)
     if done.returncode:
-        raise CannotStartError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        raise StartError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
 
 
 def _log_tail(folder: Path) -> str:

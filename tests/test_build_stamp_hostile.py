@@ -48,7 +48,7 @@ def put(folder: Path, name: str, content: bytes) -> None:
 
 def detected(folder: Path, environ: dict[str, str] | None = None) -> dict[str, object]:
     began = time.monotonic()
-    found = dict(BuildStampDetector(environ=environ or {}, folder=folder).detect().attributes)
+    found: dict[str, object] = dict(BuildStampDetector(environ=environ or {}, folder=folder).detect().attributes)
     assert time.monotonic() - began < 5  # seconds; a millisecond is usual
     for value in found.values():
         str(value).encode()

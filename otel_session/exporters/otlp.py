@@ -168,4 +168,5 @@ def _pause_of(error: Any) -> float | None:
     from google.rpc.error_details_pb2 import RetryInfo
 
     info = RetryInfo.FromString(details)
-    return min(float(info.retry_delay.seconds) + info.retry_delay.nanos / 1e9, 300.0)
+    pause_s: float = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
+    return min(pause_s, 300.0)

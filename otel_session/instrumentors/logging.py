@@ -25,6 +25,7 @@ from otel_session import context as here
 from otel_session import failures, scrub
 from otel_session._guard import report
 from otel_session.instrumentors._base import Instrumentor
+from otel_session.processors import IdentityLogProcessor
 
 # The attributes every LogRecord has; all others were given by the application as `extra=`.
 _MADE_WITH = frozenset(vars(logging.makeLogRecord({})))
@@ -98,7 +99,7 @@ def _exports(provider: Any) -> bool:
     if not isinstance(provider, LoggerProvider):
         return not isinstance(provider, _SILENT)
     processors = getattr(getattr(provider, "_multi_log_record_processor", None), "_log_record_processors", None)
-    return processors is None or any(not type(p).__module__.startswith("otel_session.") for p in processors)
+    return processors is None or any(not isinstance(p, IdentityLogProcessor) for p in processors)
 
 
 _SILENT = (NoOpLoggerProvider, ProxyLoggerProvider)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 PATIENCE_S = 10.0
 """How long a writer waits for the others before it gives up."""
-_POLL_MS = 3
+POLL_MS = 3
+"""How long one look for a lock takes."""
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def _begin(connection: sqlite3.Connection) -> None:
     wait for seconds.
     """
     deadline = time.monotonic() + PATIENCE_S
-    with patience(connection, _POLL_MS):
+    with patience(connection, POLL_MS):
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")

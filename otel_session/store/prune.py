@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import time
 from pathlib import Path
 
-from otel_session.store._transaction import patience, writing
+from otel_session.store._transaction import POLL_MS, patience, writing
 from otel_session.store.deletion import delete_doomed, delete_metrics, delete_rows, doom
 from otel_session.store.victims import Victim, oldest
 
@@ -17,8 +18,8 @@ _HIGH_WATER = 1.05
 """No write returns while more than this share of the cap is in use."""
 _LARGE_SHARE = 0.5
 """A session above this share of the cap would push out all others: it loses its own oldest rows instead."""
-_STEP_ROWS = 4_000
-"""Rows deleted in one transaction, about: some 30 ms."""
+_MIN_STEP_ROWS, _MAX_STEP_ROWS = 500, 4_000
+"""Rows deleted in one transaction, about: some 30 ms. Each may cost the log a page or two: fewer for a small cap."""
 _DOOMED_ROWS = 50_000
 """Rows of the sessions picked at once, about. The more are picked, the more of them share a page."""
 _VACUUM_PAGES = 500
@@ -26,10 +27,12 @@ _VACUUM_PAGES = 500
 _MIN_WAL_BYTES, _MAX_WAL_BYTES = 256 * 1024, 16 * 1024 * 1024
 _TURN_S = 0.002
 """Long enough for a waiting writer to look for the lock."""
-_CHECKPOINT_MS = 100
-"""How long a checkpoint, and with it all writers, waits for a reader."""
+_PRESS_S = 0.5
+"""The longest a write goes on deleting and shrinking."""
+_CHECKPOINT_S = 0.3
+"""How long a checkpoint looks for a moment without other writers and readers."""
 _CHECKPOINT_PAUSE_S = 2.0
-"""When a reader was in the way, the next try comes so much later."""
+"""After a vain search the next one comes so much later."""
 
 
 class Pruner:
@@ -48,21 +51,41 @@ class Pruner:
         self._next_age_check = 0.0
         self.wal_bytes = min(max(max_bytes // 16, _MIN_WAL_BYTES), _MAX_WAL_BYTES) if max_bytes else _MAX_WAL_BYTES
         self._next_checkpoint = 0.0
+        self._step_rows = min(max(max_bytes // 16_384, _MIN_STEP_ROWS), _MAX_STEP_ROWS) if max_bytes else _MAX_STEP_ROWS
 
     def after_write(self, connection: sqlite3.Connection, path: Path, written: int) -> None:
-        """Do the small part of the work that falls to one write of `written` rows."""
+        """Do the part of the work that falls to one write of `written` rows."""
         try:
             if self._due(connection):
-                self._step(connection, max(2 * written, _STEP_ROWS // 4))
-                while self._max_bytes and used_bytes(connection) > self._max_bytes * _HIGH_WATER:
-                    if not self._step(connection, _STEP_ROWS)[0]:
-                        break
-                self._give_back(connection)
+                self._delete(connection, max(2 * written, 1_000))
+                self._press(connection)
             self._limit_wal(connection, path)
         except sqlite3.Error:
             # The rows are stored, and the caller must not write them again. What is wrong with the file (locked,
             # full, damaged) is told by the next write.
             pass
+
+    def _delete(self, connection: sqlite3.Connection, rows: int) -> None:
+        """Delete about `rows` rows in as many transactions as they need, if so many must go."""
+        while rows > 0:
+            deleted, _ = self._step(connection, min(rows, self._step_rows))
+            if not deleted:
+                break
+            rows -= deleted
+
+    def _press(self, connection: sqlite3.Connection) -> None:
+        """Come down to the high-water mark, for half a second at most: a lowered cap takes several writes."""
+        deadline = time.monotonic() + _PRESS_S
+        high = self._max_bytes * _HIGH_WATER if self._max_bytes else math.inf
+        while used_bytes(connection) > high and time.monotonic() < deadline:
+            if not self._step(connection, self._step_rows)[0]:
+                break
+        # Below the cap, free pages are for the next rows; a file that is mostly air gives some back.
+        while (free := free_pages(connection)) and time.monotonic() < deadline:
+            pages = page_count(connection)
+            if pages * _page_bytes(connection) <= high and free <= pages // 2:
+                break
+            vacuum(connection, _VACUUM_PAGES)
 
     def _limit_wal(self, connection: sqlite3.Connection, path: Path) -> None:
         """Cut the log when commits alone do not: beside another busy writer it never comes to its end."""
@@ -76,7 +99,7 @@ class Pruner:
         self._shrinking = self._over(connection)
         sessions = 0
         while True:
-            rows, more = self._step(connection, _STEP_ROWS)
+            rows, more = self._step(connection, self._step_rows)
             sessions += more
             if not rows:
                 break
@@ -154,19 +177,16 @@ class Pruner:
             return min(victim.until_ns, oldest_ns)
         return None
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        """Shrink the file when it is above its cap or mostly air; free pages are otherwise for the next rows."""
-        free = free_pages(connection)
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        too_large = 0 < self._max_bytes < pages * _page_bytes(connection)
-        if free and (too_large or free > pages // 4):
-            vacuum(connection, _VACUUM_PAGES)
-
 
 def used_bytes(connection: sqlite3.Connection) -> int:
     """Size of the file without its free pages, in bytes."""
+    return (page_count(connection) - free_pages(connection)) * _page_bytes(connection)
+
+
+def page_count(connection: sqlite3.Connection) -> int:
+    """Number of pages in the file."""
     pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
-    return (pages - free_pages(connection)) * _page_bytes(connection)
+    return pages
 
 
 def free_pages(connection: sqlite3.Connection) -> int:
@@ -183,9 +203,12 @@ def vacuum(connection: sqlite3.Connection, pages: int) -> None:
 
 def checkpoint(connection: sqlite3.Connection) -> bool:
     """Copy the write-ahead log into the file and cut it to nothing; False when a reader is in the way."""
-    with patience(connection, _CHECKPOINT_MS):
-        hindered: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    return not hindered
+    deadline = time.monotonic() + _CHECKPOINT_S
+    with patience(connection, POLL_MS):
+        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                return False
+    return True
 
 
 def _page_bytes(connection: sqlite3.Connection) -> int:

@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
     items: list[tuple[Origin, list[Any]]]
     size: int
-    count: int
+    number: int
     made_s: float
 
 
@@ -108,7 +108,7 @@ class Lane:
     @property
     def held_count(self) -> int:
         """Items held, fresh and waiting."""
-        return self._fresh_count + sum(batch.count for batch in list(self._waiting))
+        return self._fresh_count + sum(batch.number for batch in list(self._waiting))
 
     def put(self, origin: Origin, item: Any, size: int) -> None:
         """Add one item of `size` bytes. Costs about 0.3 µs; never waits for a consumer, never raises."""
@@ -138,7 +138,7 @@ class Lane:
 
     def _drop(self, batch: Batch, reason: str) -> None:
         self._waiting_bytes -= batch.size
-        self.dropped[reason] += batch.count
+        self.dropped[reason] += batch.number
 
     def deliver(self, *, final: bool = False) -> bool:
         """Hand over what is there; the worker calls this.
@@ -183,14 +183,14 @@ class Lane:
     def _settle(self, batch: Batch, outcome: Outcome) -> bool:
         with self._lock:
             if outcome.kept:
-                self.delivered += batch.count
+                self.delivered += batch.number
                 self._failures, self._not_before_s, self.failing = 0, 0.0, ""
                 return True
             self.failing = outcome.reason
             if not outcome.retry:
-                self.dropped[outcome.reason] += batch.count
+                self.dropped[outcome.reason] += batch.number
                 return True
-            self.resent += batch.count if outcome.sent else 0
+            self.resent += batch.number if outcome.sent else 0
             self._waiting.appendleft(batch)
             self._waiting_bytes += batch.size
             self._failures += 1
@@ -200,18 +200,18 @@ class Lane:
 
 
 def _split(batch: Batch, limits: Limits) -> list[Batch]:
-    if batch.size <= limits.batch_bytes and (not limits.batch_items or batch.count <= limits.batch_items):
+    if batch.size <= limits.batch_bytes and (not limits.batch_items or batch.number <= limits.batch_items):
         return [batch]
     parts = max(
-        -(-batch.size // limits.batch_bytes), -(-batch.count // limits.batch_items) if limits.batch_items else 1
+        -(-batch.size // limits.batch_bytes), -(-batch.number // limits.batch_items) if limits.batch_items else 1
     )
     # By number: items of one lane are of like size, and a consumer that finds a batch too large says so.
-    per_part = max(1, -(-batch.count // parts))
+    per_part = max(1, -(-batch.number // parts))
     cut: list[Batch] = []
     for origin, items in batch.items:
         for at in range(0, len(items), per_part):
             piece = items[at : at + per_part]
             cut.append(
-                Batch([(origin, piece)], max(1, batch.size * len(piece) // batch.count), len(piece), batch.made_s)
+                Batch([(origin, piece)], max(1, batch.size * len(piece) // batch.number), len(piece), batch.made_s)
             )
     return cut

@@ -7,18 +7,20 @@ from typing import Any
 from otel_session import attributes as names
 from otel_session.instrumentors.sqlalchemy.statements import MAX_TEXT_CHARS, read
 from otel_session.instrumentors.sqlalchemy.targets import Attributes, target_of
+from otel_session.instruments import Recorder
 
 _STATEMENTS_MOST = 500
 _BATCH = "BATCH "  # semconv: before the operation and the summary of a batch
 
 
 class Prepared:
-    """A statement's static part: the span's name and attributes, and the metric's attributes."""
+    """A statement's static part: the span's name and attributes, the metric's, and where they are counted."""
 
-    __slots__ = ("metric", "name", "span")
+    __slots__ = ("metric", "name", "series", "span")
 
     def __init__(self, name: str, span: Attributes, metric: Attributes) -> None:
         self.name, self.span, self.metric = name, span, metric
+        self.series: Recorder | None = None
 
 
 class Target:

@@ -10,7 +10,7 @@ import sys
 from time import time_ns
 from typing import Any
 
-from opentelemetry import metrics, trace
+from opentelemetry import trace
 from opentelemetry.context import (
     _SUPPRESS_INSTRUMENTATION_KEY as SUPPRESSED,
 )  # what utils.suppress_instrumentation sets
@@ -23,11 +23,21 @@ from otel_session import failures
 from otel_session._guard import report
 from otel_session.instrumentors._base import DropRule
 from otel_session.instrumentors.sqlalchemy.prepared import Prepared, Target
+from otel_session.instruments import Measured
+from otel_session.tallies import Metric
 
 SCOPE = "otel_session.sqlalchemy"
 FAILED = "_otel_session_failed"
 """On an execution context: the `id()` of the exception that its statement was recorded with."""
-_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)  # advised by semconv for this metric
+_DURATION = Metric(
+    SCOPE,
+    names.METRIC_DB_CLIENT_OPERATION_DURATION,
+    "s",
+    "Duration of database client operations.",
+    (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0),  # advised by semconv
+)
+_SLOW_S = 0.1
+"""A statement that takes longer is kept as an exemplar, and so is one that failed."""
 _OFFICIAL = "opentelemetry.instrumentation.sqlalchemy"
 _SUPPRESSED_PLAIN = "suppress_instrumentation"
 _ERROR = Status(StatusCode.ERROR)
@@ -49,12 +59,7 @@ class QueryRecorder:
         self.active = True
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
         self._drops = DropRule(self._tracer).drops
-        self._duration = metrics.get_meter(SCOPE, meter_provider=meter_provider).create_histogram(
-            names.METRIC_DB_CLIENT_OPERATION_DURATION,
-            unit="s",
-            description="Duration of database client operations.",
-            explicit_bucket_boundaries_advisory=_BUCKETS,
-        )
+        self._duration = Measured(_DURATION, meter_provider)
 
     def takes(self, execution: Any, context: Context) -> bool:
         """Whether what is executed here is ours to record."""
@@ -93,22 +98,27 @@ class QueryRecorder:
     def finish(self, started: Started, execution: Any, error: BaseException | None = None) -> None:
         """End a statement. Never raises."""
         end_ns = time_ns()
-        span, attributes, context = started.span, started.prepared.metric, started.context
+        span, prepared, context = started.span, started.prepared, started.context
+        series = prepared.series
         try:
             if error is not None:
                 told = told_of(error)
-                attributes = {**attributes, **told}
+                series = self._duration.series({**prepared.metric, **told})
                 setattr(execution, FAILED, id(error))  # the error itself would close a reference cycle
                 if span is not None:
                     span.set_attributes(told)
                     span.set_status(_ERROR)
+            elif series is None:
+                series = prepared.series = self._duration.series(prepared.metric)
         except Exception:
             report("QueryRecorder.finish: error")
         try:
             if span is not None:
                 span.end(end_ns)
                 context = trace.set_span_in_context(span, context)
-            self._duration.record((end_ns - started.start_ns) / 1e9, attributes, context=context)
+            if series is not None:
+                seconds = (end_ns - started.start_ns) / 1e9
+                series.add(seconds, context, notable=error is not None or seconds >= _SLOW_S)
         except Exception:
             report("QueryRecorder.finish")
 
