@@ -37,6 +37,8 @@ class Identity:
         ended: Whether `end_session()` was called: the response deletes the cookie.
         answering: Whether an instrumentor of ours adds the response's headers; the response propagator leaves it to
             it then, and so do requests served inside of this one.
+        encoded: `attributes` as OTLP bytes for spans, kept here by whoever encodes them first; None until then.
+        encoded_for_logs: The same for log records.
         changed: Whether session, correlation id or user became known, or other, after the request began.
         over_tls: Whether the request came over TLS: the cookie is Secure then.
     """
@@ -48,6 +50,8 @@ class Identity:
         "changed",
         "confirmed",
         "correlation_id",
+        "encoded",
+        "encoded_for_logs",
         "ended",
         "over_tls",
         "previous_id",
@@ -76,6 +80,8 @@ class Identity:
         self.ended = False
         self.over_tls = False
         self.answering = False
+        self.encoded: bytes | None
+        self.encoded_for_logs: bytes | None
         self.user: tuple[str, str] | None = None
         self._deadline: float | None = None
         self._rebuild()
@@ -88,6 +94,7 @@ class Identity:
         if self.user is not None:
             built[self.user[0]] = self.user[1]
         self.attributes = built
+        self.encoded = self.encoded_for_logs = None
         self.changed = True
 
     def request_attributes(self) -> dict[str, str | bool]:

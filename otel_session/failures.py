@@ -41,15 +41,15 @@ def status_code(error: BaseException) -> str | None:
 
 
 def _own_code(error: BaseException) -> str | None:
+    first = error.args[0] if error.args else None
+    if type(first) is int and first:  # MySQL and MariaDB: the conventions want the number, not the SQLSTATE
+        return str(first)
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):
         code = getattr(error, name, None)
         if isinstance(code, str) and 0 < len(code) <= _MAX_CODE_CHARS:
             return code
-    first = error.args[0] if error.args else None
     full_code = getattr(first, "full_code", None)  # python-oracledb
-    if isinstance(full_code, str):
-        return full_code[:_MAX_CODE_CHARS]
-    return str(first) if type(first) is int and first else None
+    return full_code[:_MAX_CODE_CHARS] if isinstance(full_code, str) else None
 
 
 def message(error: BaseException) -> str:

@@ -25,7 +25,8 @@ def probe():
     found = [w.__name__ for w in patched if "/otel_session/" in w.__code__.co_filename]
     parts = [*getattr(propagate.get_global_textmap(), "_propagators", ()),
              *getattr(getattr(trace.get_tracer_provider(), "_active_span_processor", None), "_span_processors", ())]
-    return ",".join(found + [type(p).__name__ for p in parts if type(p).__module__ in ("otel_session.processors", "otel_session.propagators")])
+    ours = ("otel_session.processors", "otel_session.propagators")
+    return ",".join(found + [type(p).__name__ for p in parts if type(p).__module__ in ours])
 """
 
 

@@ -32,7 +32,7 @@ from otel_session.store.records import (
 )
 
 _log = logging.getLogger("otel_session")
-_ERROR_SEVERITY = 17  # OTLP: ERROR and above
+ERROR_SEVERITY = 17  # OTLP: ERROR and above
 _stores: dict[str, TelemetryStore] = {}
 _failing: set[str] = set()
 _told: dict[str, object] = {}
@@ -172,7 +172,7 @@ def log_row(record: ReadableLogRecord, origin: wire.Origin | None = None, body: 
     """A log record as the store takes it; origin and bytes may be given when they are made already."""
     log = record.log_record
     severity = getattr(log.severity_number, "value", 0) or 0
-    flags = FLAG_ERROR if severity >= _ERROR_SEVERITY else 0
+    flags = FLAG_ERROR if severity >= ERROR_SEVERITY else 0
     if log.event_name == names.EVENT_SESSION_START:
         flags |= FLAG_CONFIRMED
     origin = origin or wire.origin_of(record.resource, record.instrumentation_scope)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from otel_session.exporters.local import (
+    ERROR_SEVERITY,
     LocalLogExporter,
     LocalSpanExporter,
     log_row,
@@ -13,7 +14,10 @@ from otel_session.exporters.local import (
     shared_store,
     span_row,
 )
+from otel_session.store.records import FLAG_ERROR, FLAG_STATEMENT, LogRow, SpanRow
+from otel_session.wire import Origin
 from otel_session.wire.lanes import KEPT, Batch, Consumer, Outcome
+from otel_session.wire.leaves import Leaf, LogLeaf
 
 
 class LocalConsumer:
@@ -41,10 +45,31 @@ class LocalConsumer:
         """The store notices forks itself."""
 
 
+def _span_item(ended: Any, origin: Origin, body: bytes) -> SpanRow:
+    if type(ended) is not Leaf:
+        return span_row(ended, origin, body)
+    flags = FLAG_STATEMENT | (FLAG_ERROR if ended.error else 0)  # the only leaves are statements
+    name, trace_id, span_id, parent, start_ns, end_ns, session_id, _, _ = ended
+    return SpanRow(
+        session_id, trace_id, span_id, parent, start_ns, end_ns, name, flags, origin.resource, origin.scope, body
+    )
+
+
+def _log_item(ended: Any, origin: Origin, body: bytes) -> LogRow:
+    if type(ended) is not LogLeaf:
+        return log_row(ended, origin, body)
+    session_id, span, time_ns, severity = ended
+    trace_id, span_id = (
+        (span.trace_id.to_bytes(16, "big"), span.span_id.to_bytes(8, "big")) if span.is_valid else (b"", b"")
+    )
+    flags = FLAG_ERROR if severity >= ERROR_SEVERITY else 0
+    return LogRow(session_id, trace_id, span_id, time_ns, severity, "", flags, origin.resource, origin.scope, body)
+
+
 def consumer_for(exporter: Any) -> tuple[Consumer, Any] | None:
     """A consumer that does a local exporter's work, and what makes its items; None for other exporters."""
     if isinstance(exporter, LocalSpanExporter):
-        return LocalConsumer("spans"), span_row
+        return LocalConsumer("spans"), _span_item
     if isinstance(exporter, LocalLogExporter):
-        return LocalConsumer("logs"), log_row
+        return LocalConsumer("logs"), _log_item
     return None

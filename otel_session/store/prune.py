@@ -27,12 +27,12 @@ _VACUUM_PAGES = 500
 _MIN_WAL_BYTES, _MAX_WAL_BYTES = 256 * 1024, 16 * 1024 * 1024
 _TURN_S = 0.002
 """Long enough for a waiting writer to look for the lock."""
-_PRESS_S = 0.5
-"""The longest a write goes on deleting and shrinking."""
-_CHECKPOINT_S = 0.3
-"""How long a checkpoint looks for a moment without other writers and readers."""
-_CHECKPOINT_PAUSE_S = 2.0
-"""After a vain search the next one comes so much later."""
+_LONGEST_S = 0.5
+"""The longest a write goes on deleting, or shrinking, beyond its share."""
+_CHECKPOINT_S, _READER_S = 1.0, 0.1
+"""How long a checkpoint looks for a moment without other writers, and how long it waits for a reader."""
+_CHECKPOINT_PAUSE_S = 1.0
+"""When a reader is in the way, the next checkpoint comes so much later."""
 
 
 class Pruner:
@@ -47,6 +47,7 @@ class Pruner:
             raise ValueError(f"max_bytes is {max_bytes}, max_age_s is {max_age_s}; expected numbers from 0 on.")
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
+        self._high = max_bytes * _HIGH_WATER if max_bytes else math.inf
         self._shrinking = False
         self._next_age_check = 0.0
         self.wal_bytes = min(max(max_bytes // 16, _MIN_WAL_BYTES), _MAX_WAL_BYTES) if max_bytes else _MAX_WAL_BYTES
@@ -56,34 +57,32 @@ class Pruner:
     def after_write(self, connection: sqlite3.Connection, path: Path, written: int) -> None:
         """Do the part of the work that falls to one write of `written` rows."""
         try:
-            if self._due(connection):
-                self._delete(connection, max(2 * written, 1_000))
-                self._press(connection)
             self._limit_wal(connection, path)
+            if self._due(connection):
+                self._pay(connection, path, max(2 * written, 1_000))
+                self._shrink(connection)
+                self._limit_wal(connection, path)
         except sqlite3.Error:
             # The rows are stored, and the caller must not write them again. What is wrong with the file (locked,
             # full, damaged) is told by the next write.
             pass
 
-    def _delete(self, connection: sqlite3.Connection, rows: int) -> None:
-        """Delete about `rows` rows in as many transactions as they need, if so many must go."""
-        while rows > 0:
-            deleted, _ = self._step(connection, min(rows, self._step_rows))
+    def _pay(self, connection: sqlite3.Connection, path: Path, rows: int) -> None:
+        """Delete about `rows` rows, and more above the high-water mark: a lowered cap takes several writes."""
+        deadline = time.monotonic() + _LONGEST_S
+        while rows > 0 or (used_bytes(connection) > self._high and time.monotonic() < deadline):
+            deleted, _ = self._step(connection, min(max(rows, _MIN_STEP_ROWS), self._step_rows))
             if not deleted:
                 break
             rows -= deleted
+            self._limit_wal(connection, path)
 
-    def _press(self, connection: sqlite3.Connection) -> None:
-        """Come down to the high-water mark, for half a second at most: a lowered cap takes several writes."""
-        deadline = time.monotonic() + _PRESS_S
-        high = self._max_bytes * _HIGH_WATER if self._max_bytes else math.inf
-        while used_bytes(connection) > high and time.monotonic() < deadline:
-            if not self._step(connection, self._step_rows)[0]:
-                break
-        # Below the cap, free pages are for the next rows; a file that is mostly air gives some back.
+    def _shrink(self, connection: sqlite3.Connection) -> None:
+        """Cut a file that is above the high-water mark or mostly air; else free pages are for the next rows."""
+        deadline = time.monotonic() + _LONGEST_S
         while (free := free_pages(connection)) and time.monotonic() < deadline:
             pages = page_count(connection)
-            if pages * _page_bytes(connection) <= high and free <= pages // 2:
+            if pages * _page_bytes(connection) <= self._high and free <= pages // 2:
                 break
             vacuum(connection, _VACUUM_PAGES)
 
@@ -202,13 +201,22 @@ def vacuum(connection: sqlite3.Connection, pages: int) -> None:
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:
-    """Copy the write-ahead log into the file and cut it to nothing; False when a reader is in the way."""
-    deadline = time.monotonic() + _CHECKPOINT_S
+    """Copy the write-ahead log into the file and cut it to nothing; False when a reader is in the way.
+
+    For that, SQLite needs a moment without other writers; among busy ones it takes some looking for.
+    """
+    began = last_clear = time.monotonic()
     with patience(connection, POLL_MS):
-        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            if time.monotonic() > deadline:
+        while True:
+            hindered, frames, copied = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            now = time.monotonic()
+            if not hindered or now - began > _CHECKPOINT_S:
+                return True
+            if copied == frames:  # no reader needs the log as it was: only a writer hinders
+                last_clear = now
+            if now - last_clear > _READER_S:
                 return False
-    return True
+            time.sleep(0.001)
 
 
 def _page_bytes(connection: sqlite3.Connection) -> int:

@@ -39,7 +39,8 @@ class _Encoder:
         """A further way out. The bytes are made once for all of them."""
         self.branches += (branch,)
 
-    def _put(self, ended: Any, origin: Origin, body: bytes) -> None:
+    def put(self, ended: Any, origin: Origin, body: bytes) -> None:
+        """Queue what has ended, encoded, for each way out. `ended` is a span, a record, or a leaf's look-up data."""
         size = len(body) + 64  # what the lists and numbers around it take
         for lane, worker, item in self.branches:
             worker.check_process()
@@ -66,7 +67,7 @@ class EncodingSpanProcessor(_Encoder, SpanProcessor):
         context = span._context  # the public property is a call more
         if context is None or not context.trace_flags & _SAMPLED:
             return
-        self._put(span, origin_of(span._resource, span._instrumentation_scope), encode_span(span))
+        self.put(span, origin_of(span._resource, span._instrumentation_scope), encode_span(span))
 
 
 class EncodingLogProcessor(_Encoder, LogRecordProcessor):
@@ -75,4 +76,4 @@ class EncodingLogProcessor(_Encoder, LogRecordProcessor):
     def on_emit(self, log_record: Any) -> None:
         """Costs about 6 µs; never raises."""
         origin = origin_of(log_record.resource, log_record.instrumentation_scope)
-        self._put(log_record, origin, encode_log_record(log_record))
+        self.put(log_record, origin, encode_log_record(log_record))

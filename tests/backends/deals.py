@@ -9,12 +9,12 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.backends.processes import REPOSITORY
-from tests.backends.visitor import Page, Visitor
+from tests.backends.visitor import Visitor
 from tests.started import Started, started
 
 APP = REPOSITORY / "examples" / "flask_app"
@@ -43,8 +43,6 @@ FORMS = {
     "empty note": ("/deals/5/notes", {"body": ""}),
     "sign out": ("/logout", {}),
 }
-HELPED = ("new deal", "note")
-"""Forms after which a helper thread works on."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,9 @@ def run_deals(python: Path, folder: Path, **env: str) -> Iterator[Deals]:
         yield Deals(app, commit)
 
 
-def visit_at_once(url: str, headers: Mapping[str, str] | None = None) -> list[Visitor]:
-    """Let the five visit at the same time; return them when all have left."""
-    visitors = [Visitor(url, name, headers or {}) for name in VISITS]
+def visit_at_once(url: str) -> list[Visitor]:
+    """Let the five visit at the same time; return them when all have left. Lena's browser begins its own traces."""
+    visitors = [Visitor(url, name, traces=name == "lena") for name in VISITS]
     together = threading.Barrier(len(visitors))
     errors: list[BaseException] = []
 
@@ -106,11 +104,6 @@ def _visit(visitor: Visitor) -> None:
             visitor.post(path, form)
         else:
             visitor.get(step)
-
-
-def pages_of(visitors: list[Visitor]) -> dict[str, Page]:
-    """All pages of these visitors by correlation id."""
-    return {page.correlation_id: page for visitor in visitors for page in visitor.pages}
 
 
 def _commit(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.cookiejar
+import secrets
 import time
 import urllib.error
 import urllib.parse
@@ -16,13 +17,14 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Page:
-    """One answered request; a redirect is a page of its own."""
+    """One answered request; a redirect is a page of its own. `trace_id` is the client's, when it began the trace."""
 
     method: str
     path: str
     status: int
     headers: Message
     body: bytes
+    trace_id: str = ""
 
     @property
     def correlation_id(self) -> str:
@@ -42,6 +44,7 @@ class Visitor:
     Attributes:
         pages: What it has seen, in order.
         secrets: Every cookie value it was ever given.
+        traces: Whether it begins each request's trace itself, as an instrumented page does (W3C `traceparent`).
     """
 
     url: str
@@ -49,6 +52,7 @@ class Visitor:
     headers: Mapping[str, str] = field(default_factory=dict)
     pages: list[Page] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
+    traces: bool = False
 
     def __post_init__(self) -> None:
         self.jar = http.cookiejar.CookieJar()
@@ -69,13 +73,16 @@ class Visitor:
         return [cookie.value or "" for cookie in self.jar if cookie.name == name]
 
     def _ask(self, request: urllib.request.Request) -> Page:
+        trace_id = secrets.token_hex(16) if self.traces else ""
+        if trace_id:
+            request.add_header("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")
         try:
             response = self._opener.open(request, timeout=TIMEOUT_S)
         except urllib.error.HTTPError as error:
             response = error
         with response:
             path = urllib.parse.urlsplit(request.full_url).path
-            page = Page(request.get_method(), path, response.status, response.headers, response.read())
+            page = Page(request.get_method(), path, response.status, response.headers, response.read(), trace_id)
         self.pages.append(page)
         self.secrets.update(cookie.value for cookie in self.jar if cookie.value)
         return page

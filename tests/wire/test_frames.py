@@ -105,6 +105,14 @@ def test_equal_resources_share_an_origin_and_unequal_ones_do_not():
     assert origin_of(Resource({}, "x"), scope) != origin_of(Resource({}, "y"), scope)
 
 
+def test_resources_that_differ_only_in_what_cannot_be_sent_go_together():
+    """Grouping is by what is sent. The official encoder groups by objects, and sends the same resource twice here."""
+    resources = [Resource({"a": 1}), Resource({"a": 1, "wide": 2**64})]
+    batch = [ReadableSpan("s", SpanContext(1, 2, is_remote=False), resource=resource) for resource in resources]
+    (resource,) = ExportTraceServiceRequest.FromString(our_trace_request(batch)).resource_spans
+    assert len(resource.scope_spans[0].spans) == 2
+
+
 def test_short_lived_resources_never_get_each_others_bytes():
     """Ids of objects that are gone are used again; origins kept by id are not mixed up, past the cache's bound."""
     for number in range(2000):

@@ -10,10 +10,14 @@ from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordLimits, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from . import strategies as our
 from .official import decoded_record, official_logs_request, our_logs_request
+
+RESOURCES = [Resource({}), Resource({"service.name": "shop"})]
+SCOPES = [None, InstrumentationScope("a"), InstrumentationScope("a", "1.0", "https://example.org/schema")]
 
 
 def without_wide_integers(value: object) -> bool:
@@ -52,9 +56,16 @@ def emit(record: LogRecord) -> ReadableLogRecord:
 
 
 @our.many
-@given(st.lists(st.builds(ReadableLogRecord, records, our.resources, st.one_of(st.none(), our.scopes)), max_size=3))
-def test_records_decode_to_what_the_official_encoder_gives(batch):
+@given(st.builds(ReadableLogRecord, records, our.resources, st.one_of(st.none(), our.scopes)))
+def test_a_record_decodes_to_what_the_official_encoder_gives(record):
     """Times, severities, bodies of any kind, attributes, ids, flags and event names are sent as officially."""
+    assert our_logs_request([record]) == official_logs_request([record])
+
+
+@our.many
+@given(st.lists(st.builds(ReadableLogRecord, records, st.sampled_from(RESOURCES), st.sampled_from(SCOPES)), max_size=4))
+def test_a_batch_is_grouped_as_the_official_encoder_groups_it(batch):
+    """Records of the same resource and scope go under one heading, in order of first appearance."""
     assert our_logs_request(batch) == official_logs_request(batch)
 
 

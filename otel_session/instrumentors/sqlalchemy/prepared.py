@@ -16,11 +16,12 @@ _BATCH = "BATCH "  # semconv: before the operation and the summary of a batch
 class Prepared:
     """A statement's static part: the span's name and attributes, the metric's, and where they are counted."""
 
-    __slots__ = ("metric", "name", "series", "span")
+    __slots__ = ("encoded", "metric", "name", "series", "span")
 
     def __init__(self, name: str, span: Attributes, metric: Attributes) -> None:
         self.name, self.span, self.metric = name, span, metric
         self.series: Recorder | None = None
+        self.encoded: bytes | None = None
 
 
 class Target:

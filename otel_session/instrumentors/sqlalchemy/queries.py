@@ -15,7 +15,7 @@ from opentelemetry.context import (
     _SUPPRESS_INSTRUMENTATION_KEY as SUPPRESSED,
 )  # what utils.suppress_instrumentation sets
 from opentelemetry.context import Context, get_current
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from otel_session import attributes as names
 from otel_session import context as here
@@ -25,6 +25,8 @@ from otel_session.instrumentors._base import DropRule
 from otel_session.instrumentors.sqlalchemy.prepared import Prepared, Target
 from otel_session.instruments import Measured
 from otel_session.tallies import Metric
+from otel_session.wire import encode_attributes
+from otel_session.wire.leaves import SpanWriter
 
 SCOPE = "otel_session.sqlalchemy"
 FAILED = "_otel_session_failed"
@@ -41,15 +43,20 @@ _SLOW_S = 0.1
 _OFFICIAL = "opentelemetry.instrumentation.sqlalchemy"
 _SUPPRESSED_PLAIN = "suppress_instrumentation"
 _ERROR = Status(StatusCode.ERROR)
+_SAMPLED = TraceFlags.SAMPLED
 
 
 class Started:
-    """A statement on its way."""
+    """A statement on its way.
 
-    __slots__ = ("context", "prepared", "span", "start_ns")
+    `span` is a span of the SDK, None when the trace is not sampled, or the parent's context (`SpanContext`) when the
+    span will be written as a leaf, without an object of its own.
+    """
 
-    def __init__(self, prepared: Prepared, context: Context, span: Any, start_ns: int) -> None:
-        self.prepared, self.context, self.span, self.start_ns = prepared, context, span, start_ns
+    __slots__ = ("context", "prepared", "sets", "span", "start_ns")
+
+    def __init__(self, prepared: Prepared, context: Context, span: Any, start_ns: int, sets: int) -> None:
+        self.prepared, self.context, self.span, self.start_ns, self.sets = prepared, context, span, start_ns, sets
 
 
 class QueryRecorder:
@@ -59,6 +66,7 @@ class QueryRecorder:
         self.active = True
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
         self._drops = DropRule(self._tracer).drops
+        self._writer = SpanWriter(self._tracer)
         self._duration = Measured(_DURATION, meter_provider)
 
     def takes(self, execution: Any, context: Context) -> bool:
@@ -79,48 +87,91 @@ class QueryRecorder:
                 return None
             prepared = target.prepared(statement, execution, batch=sets > 1)
             if self._drops(context):
-                return Started(prepared, context, None, time_ns())
-            attributes = dict(prepared.span)
-            identity = here.current(context)
-            if identity is not None:
-                attributes.update(identity.attributes)
-            if sets > 1:
-                attributes[names.DB_OPERATION_BATCH_SIZE] = sets
-            start_ns = time_ns()
-            span = self._tracer.start_span(
-                prepared.name, context, SpanKind.CLIENT, attributes=attributes, start_time=start_ns
-            )
-            return Started(prepared, context, span, start_ns)
+                return Started(prepared, context, None, time_ns(), sets)
+            parent = trace.get_current_span(context)
+            if parent.is_recording() and self._writer.writes():
+                known = parent.get_span_context()
+                if known.trace_flags & _SAMPLED and not known.is_remote:
+                    return Started(prepared, context, known, time_ns(), sets)
+            return self._start_span(prepared, context, sets)
         except Exception:
             report("QueryRecorder.start")
             return None
 
+    def _start_span(self, prepared: Prepared, context: Context, sets: int) -> Started:
+        attributes = dict(prepared.span)
+        identity = here.current(context)
+        if identity is not None:
+            attributes.update(identity.attributes)
+        if sets > 1:
+            attributes[names.DB_OPERATION_BATCH_SIZE] = sets
+        start_ns = time_ns()
+        span = self._tracer.start_span(
+            prepared.name, context, SpanKind.CLIENT, attributes=attributes, start_time=start_ns
+        )
+        return Started(prepared, context, span, start_ns, sets)
+
+    def _write(self, started: Started, end_ns: int, told: dict[str, str] | None) -> SpanContext:
+        prepared = started.prepared
+        if prepared.encoded is None:
+            prepared.encoded = self._writer.prepare(prepared.name, SpanKind.CLIENT, prepared.span)
+        identity = here.current(started.context)
+        shared, session_id = b"", None
+        if identity is not None:
+            session_id = identity.session_id
+            if identity.encoded is None:
+                identity.encoded = encode_attributes(identity.attributes)
+            shared = identity.encoded
+        own: dict[str, Any] | None = dict(told) if told else None
+        if started.sets > 1:
+            own = {**(own or {}), names.DB_OPERATION_BATCH_SIZE: started.sets}
+        return self._writer.write(
+            prepared.name,
+            started.span,
+            (started.start_ns, end_ns),
+            prepared.encoded,
+            shared,
+            own,
+            session_id=session_id,
+            error=told is not None,
+        )
+
     def finish(self, started: Started, execution: Any, error: BaseException | None = None) -> None:
         """End a statement. Never raises."""
         end_ns = time_ns()
-        span, prepared, context = started.span, started.prepared, started.context
+        prepared, told = started.prepared, None
         series = prepared.series
         try:
             if error is not None:
                 told = told_of(error)
                 series = self._duration.series({**prepared.metric, **told})
                 setattr(execution, FAILED, id(error))  # the error itself would close a reference cycle
-                if span is not None:
-                    span.set_attributes(told)
-                    span.set_status(_ERROR)
             elif series is None:
                 series = prepared.series = self._duration.series(prepared.metric)
         except Exception:
             report("QueryRecorder.finish: error")
         try:
-            if span is not None:
-                span.end(end_ns)
-                context = trace.set_span_in_context(span, context)
+            context = self._end(started, end_ns, told)
             if series is not None:
                 seconds = (end_ns - started.start_ns) / 1e9
                 series.add(seconds, context, notable=error is not None or seconds >= _SLOW_S)
         except Exception:
             report("QueryRecorder.finish")
+
+    def _end(self, started: Started, end_ns: int, told: dict[str, str] | None) -> Context:
+        """End or write the span; gives the context in which the duration was measured, for exemplars."""
+        span, context = started.span, started.context
+        if span is None:
+            return context
+        if type(span) is SpanContext:
+            written = self._write(started, end_ns, told)
+            slow = told is not None or end_ns - started.start_ns >= _SLOW_S * 1e9
+            return trace.set_span_in_context(NonRecordingSpan(written), context) if slow else context
+        if told is not None:
+            span.set_attributes(told)
+            span.set_status(_ERROR)
+        span.end(end_ns)
+        return trace.set_span_in_context(span, context)
 
 
 def told_of(error: BaseException) -> dict[str, str]:

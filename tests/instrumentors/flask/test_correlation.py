@@ -29,12 +29,12 @@ def app(tmp_path: Any) -> flask.Flask:
     (tmp_path / "static").mkdir()
     (tmp_path / "static" / "a.css").write_text("a {}")
     made = flask.Flask("answers", root_path=str(tmp_path))
-    made.add_url_rule("/", view_func=lambda: "home")
-    made.add_url_rule("/fail", view_func=lambda: 1 / 0)
-    made.add_url_rule("/abort", view_func=lambda: flask.abort(500))
-    made.add_url_rule("/empty", view_func=lambda: ("", 204))
-    made.add_url_rule("/moved", view_func=lambda: flask.redirect("/"))
-    made.add_url_rule("/file", view_func=lambda: flask.send_file(tmp_path / "static" / "a.css"))
+    made.add_url_rule("/", "home", view_func=lambda: "home")
+    made.add_url_rule("/fail", "fail", view_func=lambda: 1 / 0)
+    made.add_url_rule("/abort", "abort", view_func=lambda: flask.abort(500))
+    made.add_url_rule("/empty", "empty", view_func=lambda: ("", 204))
+    made.add_url_rule("/moved", "moved", view_func=lambda: flask.redirect("/"))
+    made.add_url_rule("/file", "file", view_func=lambda: flask.send_file(tmp_path / "static" / "a.css"))
 
     @made.get("/stream")
     def stream() -> Any:

@@ -175,9 +175,9 @@ def test_application_session_hash_is_keyed(tmp_path: pathlib.Path) -> None:
     assert len(set(seen)) == 2
 
 
-def test_application_key(telemetry: testing.Captured) -> None:
+def test_application_key() -> None:
     """With `app_key` an entry of a signed-cookie session is the session; on the request that sets it as well."""
-    with instrumented(source="app", app_key="visit") as caught:
+    with instrumented(source="app", app_key="visit") as telemetry:
         app = make_app(SECRET_KEY="a key for tests only")
 
         @app.get("/begin")
@@ -189,10 +189,10 @@ def test_application_key(telemetry: testing.Captured) -> None:
         for path in ("/", "/begin", "/"):
             client.get(path)
 
-        before, begun, after = _ids(caught)
+        before, begun, after = _ids(telemetry)
         assert before is None
         assert begun == after
-        assert "raw-visit-number-1" not in everything(caught)
+        assert "raw-visit-number-1" not in everything(telemetry)
 
 
 def test_application_session_without_key() -> None:
