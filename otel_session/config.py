@@ -201,6 +201,7 @@ def active_or_report() -> Config | None:
         return None
     try:
         HttpConfig.load()
+        linger_s()
         return active()
     except ConfigError as error:
         _unusable = True

@@ -24,8 +24,6 @@ from otel_session import attributes as names
 from otel_session._version import __version__
 from otel_session.config import Config
 from otel_session.exceptions import MissingExtraError
-from otel_session.exporters import tallied
-from otel_session.pipeline import Pipeline
 
 _log = logging.getLogger("otel_session")
 _NAME = "otel_session"
@@ -91,6 +89,8 @@ class Configurator(_OTelSDKConfigurator):
         made = {**destinations.exporters(settings), **_processors(), "resource_attributes": _our_name(), **kwargs}
         with config.overridden({**destinations.silenced(), **_detectors()}):
             super()._configure(**made)  # type: ignore[no-untyped-call]
+        from otel_session.exporters import tallied
+
         instruments.use_tallies(tallied.attach(metrics.get_meter_provider()))
         self.made_resource = True
         termination.flush_on_sigterm()
@@ -98,6 +98,10 @@ class Configurator(_OTelSDKConfigurator):
 
 def _processors() -> dict[str, Any]:
     """Our pipeline's processors, as far as this SDK's configurator lets them be given."""
+    from otel_session.pipeline import (
+        Pipeline,
+    )  # with it come the encoders; a program that only asks who is here needs none
+
     known = inspect.signature(_initialize_components).parameters
     pipeline = Pipeline()
     wanted = {

@@ -19,6 +19,7 @@ __all__ = ["is_database_error", "message", "stacktrace", "status_code", "type_na
 MAX_MESSAGE_CHARS = 4_096
 MAX_STACKTRACE_CHARS = 32_768
 _MAX_CODE_CHARS = 64
+_SQLALCHEMY = "sqlalchemy."
 
 
 def type_name(error: BaseException) -> str:
@@ -72,17 +73,15 @@ def _database_message(error: BaseException) -> str:
 
 def _quotes_values(error: BaseException) -> bool:
     """Whether it is one of the errors that SQLAlchemy raises about a single value or key."""
-    if any(k.__name__ in ("FlushError", "CompileError") and k.__module__ in _QUOTING for k in type(error).__mro__):
-        return True
-    if not isinstance(error, ValueError | LookupError) or isinstance(error, KeyError):
+    kind = type(error)
+    if kind.__module__.startswith(_SQLALCHEMY):
+        return kind.__name__ in ("FlushError", "CompileError")
+    if not isinstance(error, ValueError | LookupError):
         return False
     at, last = error.__traceback__, None
     while at is not None:
         at, last = at.tb_next, at
-    return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith("sqlalchemy.")
-
-
-_QUOTING = frozenset({"sqlalchemy.orm.exc", "sqlalchemy.exc"})
+    return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith(_SQLALCHEMY)
 
 
 def stacktrace(error: BaseException) -> str:

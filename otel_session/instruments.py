@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from opentelemetry import metrics
 from opentelemetry.context import Context
 
+from otel_session._version import __version__
 from otel_session.tallies import Attributes, Metric, tally_of
 
 _tallied = False
@@ -47,7 +48,7 @@ class Measured:
         self._tally = tally_of(metric) if _tallied and meter_provider is None else None
         self._record: Any = None
         if self._tally is None:
-            meter = metrics.get_meter(metric.scope, meter_provider=meter_provider)
+            meter = metrics.get_meter(metric.scope, __version__, meter_provider=meter_provider)
             if metric.boundaries:
                 self._record = meter.create_histogram(
                     metric.name,

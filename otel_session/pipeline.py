@@ -16,8 +16,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_session import config
 from otel_session.exporters import local_lane, otlp
+from otel_session.wire.batches import Consumer
 from otel_session.wire.encoders import Branch, EncodingLogProcessor, EncodingSpanProcessor
-from otel_session.wire.lanes import Consumer, Limits
+from otel_session.wire.lanes import Limits
 from otel_session.wire.workers import Worker
 
 _log = logging.getLogger("otel_session")

@@ -28,14 +28,15 @@ _DRIVER_TYPE = re.compile(r"(?<![\w.])\((?:[\w<>]{1,80}\.){1,12}[\w<>]{1,80}\)(?
 _FRAME = re.compile(r"^ *File \"[^\n]*(?:\n    [^\n]*)?", re.MULTILINE)
 
 _TO_THE_END = r".*?(?=\n\n(?:The above exception|During handling)|\Z)"
+_BEGIN = r"(?:\b|(?<=\\n))"  # in a repr the line before ends in the characters \n
 # What stands for the rest, and where it begins; the first is looked for before the pattern is tried.
 _DRIVER_WORDS = tuple(
     (hint, re.compile(pattern, re.DOTALL | re.MULTILINE))
     for hint, pattern in (
-        ("DETAIL: ", rf"(\bDETAIL: ){_TO_THE_END}"),
-        (":  ", rf"(\b(?:HINT|CONTEXT|STATEMENT|QUERY|WHERE):  ){_TO_THE_END}"),
+        ("DETAIL: ", rf"({_BEGIN}DETAIL: ){_TO_THE_END}"),
+        (":  ", rf"({_BEGIN}(?:HINT|CONTEXT|STATEMENT|QUERY|WHERE):  ){_TO_THE_END}"),
         (")=(", rf"(\bKey \([^()\n]*\)=\(){_TO_THE_END}"),
-        ("LINE ", rf"(^LINE \d+: ){_TO_THE_END}"),
+        ("LINE ", rf"({_BEGIN}LINE \d+: ){_TO_THE_END}"),
         ("invalid input ", r"(\binvalid input (?:syntax|value) for [^\n\":]{1,80}: )\\?\"[^\n]*"),
         ("query argument ", r"(\bfor query argument \$\d+: )[^\n]*"),
         (" is out of range", r"(\bvalue )\\?\"[^\n]*"),

@@ -86,7 +86,8 @@ class Series:
 
     def reset(self) -> None:
         """Begin at nothing, now: also in a forked child, which does not count what its parent did."""
-        self._lock = threading.Lock()
+        # Taken again by its own thread when garbage collection or a signal ends a span in the middle of `add`.
+        self._lock = threading.RLock()
         self._counts = [0] * (len(self._boundaries) + 1)
         self._total = 0.0
         self._least, self._most = float("inf"), float("-inf")
@@ -119,19 +120,19 @@ class Series:
         identity = here.current(context)
         session_id = identity.session_id if identity else None
         about = {names.SESSION_ID: session_id} if session_id else {}
-        with self._lock:
-            self._sightings[at] = Sighting(value, time.time_ns(), known.trace_id, known.span_id, about)
+        # One for each bucket, the latest: bounded, and there is one wherever a reader looks.
+        self._sightings[at] = Sighting(value, time.time_ns(), known.trace_id, known.span_id, about)
 
-    def read(self) -> Point | None:
-        """What was counted since the start; None while there is nothing. Sightings are given once."""
+    def read(self, since_ns: int = 0) -> Point | None:
+        """What was counted since the start, with the sightings since `since_ns`; None while there is nothing."""
         with self._lock:
-            counts = tuple(self._counts)
-            sightings, self._sightings = tuple(self._sightings.values()), {}
+            counts, sightings = tuple(self._counts), tuple(self._sightings.values())
             total, least, most = self._total, self._least, self._most
         count = sum(counts)
         if not count:
             return None
-        return Point(self.attributes, self._start_ns, count, total, counts, least, most, sightings)
+        recent = tuple(seen for seen in sightings if seen.time_ns >= since_ns)
+        return Point(self.attributes, self._start_ns, count, total, counts, least, most, recent)
 
 
 class Tally:
@@ -140,53 +141,64 @@ class Tally:
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
         self._series: dict[Any, Series] = {}
-        self._overflow: Series | None = None
-        _tallies.append(self)
+        self._lock = threading.RLock()
 
     def series(self, attributes: Attributes) -> Series:
         """The series of an attribute set, made at its first sight. Keep it where the set is known beforehand."""
-        key = frozenset(attributes.items())
+        key = _key_of(attributes)
         found = self._series.get(key)
         if found is not None:
             return found
-        if len(self._series) >= MAX_SERIES:
-            if self._overflow is None:
-                self._overflow = Series(_OVERFLOW, self.metric.boundaries)
-            return self._overflow
-        return self._series.setdefault(key, Series(dict(attributes), self.metric.boundaries))
+        with self._lock:
+            if key in self._series:
+                return self._series[key]
+            if len(self._series) >= MAX_SERIES:
+                key, attributes = _OVERFLOW_KEY, _OVERFLOW
+            return self._series.setdefault(key, Series(dict(attributes), self.metric.boundaries))
 
     def reset(self) -> None:
         """Forget the counts; the series stay, since others hold them."""
-        for series in self._all():
+        self._lock = threading.RLock()
+        for series in list(self._series.values()):
             series.reset()
 
-    def read(self) -> list[Point]:
-        """Every series that has counted something."""
-        return [point for series in self._all() if (point := series.read()) is not None]
-
-    def _all(self) -> list[Series]:
-        return [*list(self._series.values()), *([self._overflow] if self._overflow is not None else [])]
+    def read(self, since_ns: int = 0) -> list[Point]:
+        """Every series that has counted something, with the sightings since `since_ns`."""
+        found = [series.read(since_ns) for series in list(self._series.values())]
+        return [point for point in found if point is not None]
 
 
-_tallies: list[Tally] = []
+_OVERFLOW_KEY = "overflow"
+
+
+def _key_of(attributes: Attributes) -> Any:
+    """Equal for the same attributes in any order; True, 1 and 1.0 are three values."""
+    try:
+        return frozenset([(name, value.__class__, value) for name, value in attributes.items()])
+    except TypeError:  # a list among the values
+        return repr(sorted(attributes.items()))
+
+
+_tallies: dict[Metric, Tally] = {}
 
 
 def tally_of(metric: Metric) -> Tally:
     """The process's tally of a metric, made at its first use."""
-    for found in _tallies:
-        if found.metric == metric:
-            return found
-    return Tally(metric)
+    found = _tallies.get(metric)
+    return found if found is not None else _tallies.setdefault(metric, Tally(metric))
 
 
 def all_tallies() -> list[Tally]:
     """Every tally of the process."""
-    return list(_tallies)
+    return list(_tallies.values())
 
 
 def reset() -> None:
-    """Begin all tallies at nothing."""
-    for tally in _tallies:
+    """Begin all tallies at nothing; in a child process, whose locks another thread of the parent may have taken."""
+    global _lock
+    _lock = threading.RLock()
+    _refused.clear()
+    for tally in all_tallies():
         tally.reset()
 
 
@@ -194,7 +206,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=reset)
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _refused: Counter[str] = Counter()
 
 

@@ -1,7 +1,7 @@
 """Virtual environments for tests: other versions of libraries, and the built wheel as a user installs it.
 
 An environment's libraries are kept between runs, in a cache folder outside of the checkout; the wheel is built once a
-run and installed anew.
+run, and installed anew where it is another one than last time.
 """
 
 import fcntl
@@ -42,13 +42,16 @@ def python_with(*requirements: str, extras: str = "", python: str = sys.executab
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = folder / "bin" / "python"
         ready = folder / ".ready"
+        built = hashlib.sha256(wheel().read_bytes()).hexdigest()
         if not ready.exists():
             _run([python, "-m", "venv", "--clear", str(folder)])
         spec = f"{wheel()}[{extras}]" if extras else str(wheel())
         if not ready.exists():
             _run([str(made), "-m", "pip", "install", "--quiet", spec, *requirements])
-            ready.touch()
-        _run([str(made), "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", str(wheel())])
+            ready.write_text(built)
+        if ready.read_text() != built:
+            _run([str(made), "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", str(wheel())])
+            ready.write_text(built)
     return made
 
 

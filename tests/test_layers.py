@@ -36,6 +36,7 @@ FLOORS = {
     "propagation": 2,
     "propagators": 2,
     "processors": 2,
+    "instruments": 2,
     "wire": 2,
     "store": 2,
     "testing": 2,
@@ -128,7 +129,7 @@ def test_every_part_has_a_floor() -> None:
 def test_lazy_and_dynamic_imports_are_seen() -> None:
     """The reader of imports finds those inside functions and those by importlib, so the rules below cover them."""
     seen = {(i.importer, i.imported) for i in IMPORTS}
-    assert ("otel_session.distro", "otel_session.build_stamp.BuildStampDetector") in seen
+    assert ("otel_session.cli.run", "opentelemetry.instrumentation.auto_instrumentation.run") in seen
     assert ("otel_session.distro", "otel_session.instrumentors") in seen
     assert ("otel_session.cli", "otel_session.cli") in seen
 
@@ -184,7 +185,7 @@ def test_no_import_cycle_between_parts() -> None:
     }
     reached = {a: {y for x, y in edges if x == a and y != a} for a, _ in edges}
     for _ in FLOORS:
-        for a, found in reached.items():
+        for found in reached.values():
             found.update(*(reached.get(b, set()) for b in list(found)))
             found.discard("")
     cycles = sorted(a for a, found in reached.items() if a and a in found and FLOORS[a] < 5)
@@ -229,9 +230,8 @@ def test_only_config_reads_the_environment() -> None:
     touching = set()
     for name, tree in modules():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv", "environb"):
-                if isinstance(node.value, ast.Name) and node.value.id == "os":
-                    touching.add(name)
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv", "os.environb"):
+                touching.add(name)
             if isinstance(node, ast.ImportFrom) and node.module == "os":
                 assert not {a.name for a in node.names} & {"environ", "getenv"}, name
     assert touching == {"otel_session.config"}
@@ -244,15 +244,15 @@ def fresh(code: str) -> str:
 
 
 def test_import_loads_no_framework() -> None:
-    """`import otel_session` in a fresh interpreter loads no framework, no exporter and no SQLite."""
+    """`import otel_session` in a fresh interpreter loads no framework, no transport and no instrumentor."""
     loaded = set(fresh("import otel_session, sys; print('\\n'.join(sys.modules))").split())
     tops = {name.split(".")[0] for name in loaded}
-    assert not tops & (FRAMEWORKS | {"sqlite3", "grpc", "requests", "google", "protobuf"})
+    assert not tops & (FRAMEWORKS | {"grpc", "requests", "google", "urllib3"})
     assert not {name for name in loaded if name.startswith("otel_session.instrumentors")}
 
 
 def test_nothing_is_patched_at_import() -> None:
-    """Importing every module of ours changes no function of the standard library, Flask or SQLAlchemy, and no global."""
+    """Importing every module of ours changes nothing of the standard library, Flask or SQLAlchemy, and no global."""
     printed = fresh(
         "import logging, threading, signal, os, pkgutil, importlib, flask, sqlalchemy\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
@@ -290,8 +290,6 @@ PREFIXES = (
     "http.request.",
     "vcs.",
 )
-# A literal that only looks like one: loggers, modules, entry points and keys of our own WSGI environ.
-NOT_NAMES = {"context.create_key", "get_logger", "getLogger", "import_module"}
 
 
 def literals(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -333,17 +331,23 @@ def test_no_unknown_name_of_ours() -> None:
     """Whatever looks like a name of ours or of the conventions is in attributes.py."""
     allowed = KNOWN_NAMES | {v.rstrip(".") for v in KNOWN_NAMES}
     scopes = {"otel_session.flask", "otel_session.sqlalchemy"}
+    modules_of_others = {"sqlalchemy.exc", "sqlalchemy.orm.exc"}
     keys = {"otel_session.identity", "otel_session.quiet", "otel_session.request", "otel_session.transport"}
     wrong = set()
     for name, tree in modules():
         if name == "otel_session.attributes":
             continue
         for text, line in literals(tree):
-            shaped = text.startswith(PREFIXES) and text.replace(".", "").replace("_", "").isalnum() and text.islower()
+            shaped = (
+                text.startswith(PREFIXES)
+                and text.replace(".", "").replace("_", "").isalnum()
+                and text.islower()
+                and not text.endswith(".")
+            )
             module = (
                 text.startswith("otel_session.")
                 and (PACKAGE / pathlib.Path(*text.split(".")[1:])).with_suffix(".py").exists()
             )
-            if shaped and text not in allowed | scopes | keys and not module:
+            if shaped and text not in allowed | scopes | keys | modules_of_others and not module:
                 wrong.add((name, line, text))
     assert wrong == set()

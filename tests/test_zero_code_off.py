@@ -101,6 +101,7 @@ def test_flask_disabled(python: pathlib.Path, folder: pathlib.Path, disabled: st
         ("OTEL_SESSION_IDLE_S", "soon", "a number of seconds from 1 to 1000000000"),
         ("OTEL_SESSION_IDEL_S", "60", "there is no such setting"),
         ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "(", "regular expressions separated by commas"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "often", "milliseconds"),
     ],
 )
 def test_wrong_value(python: pathlib.Path, folder: pathlib.Path, variable: str, value: str, expected: str) -> None:

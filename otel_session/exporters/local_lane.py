@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_session.exceptions import StoreError
 from otel_session.exporters.local import (
     ERROR_SEVERITY,
     LocalLogExporter,
@@ -16,8 +17,12 @@ from otel_session.exporters.local import (
 )
 from otel_session.store.records import FLAG_ERROR, FLAG_STATEMENT, LogRow, SpanRow
 from otel_session.wire import Origin
-from otel_session.wire.lanes import KEPT, Batch, Consumer, Outcome
+from otel_session.wire.batches import KEPT, Batch, Consumer, Outcome
 from otel_session.wire.leaves import Leaf, LogLeaf
+
+
+AROUND_A_ROW = 400
+"""Bytes of memory that a row takes beside its encoding."""
 
 
 class LocalConsumer:
@@ -26,15 +31,18 @@ class LocalConsumer:
     def __init__(self, signal: str) -> None:
         self._signal = signal
         self.name = "the local store"
+        self.kind = "otel_session_local"
 
-    def consume(self, batch: Batch) -> Outcome:
+    def consume(self, batch: Batch, timeout_s: float | None = None) -> Outcome:
         """Keep a batch; a disk that is full today may have room tomorrow."""
         rows = [row for _, items in batch.items for row in items]
         try:
             shared_store().write(**{self._signal: rows})
         except Exception as error:
             say_failing(self._signal, error)  # the one line for all signals; so the worker needs no reason
-            return Outcome(False, retry=True)
+            can_wait = isinstance(error, StoreError)
+            # What is no trouble of the file's is a row's: in halves of the batch the others are kept.
+            return Outcome(False, can_wait, cause=type(error).__name__, too_large=not can_wait)
         say_kept(self._signal)
         return KEPT
 

@@ -1,24 +1,24 @@
 """Encoded batches out by the official OTLP exporters' own transports, HTTP and gRPC.
 
 Endpoints, headers, certificates, compression and time-outs are the official exporter's, as the standard variables say.
-Its transport has no public name: it is reached for here only, and where it is not as expected there is no consumer and
-the stock pipeline does the work.
+Its transport has no public name: it is reached for in `otlp*.py` only, and where it is not as expected there is no
+consumer and the stock pipeline does the work.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
+import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 from otel_session import wire
-from otel_session.wire.lanes import KEPT, Batch, Consumer, Outcome
+from otel_session.exporters.otlp_answers import of_body, of_error, of_status
+from otel_session.exporters.otlp_grpc import GrpcConsumer
+from otel_session.wire.batches import Batch, Consumer, Outcome
 
-_SERVICES = {
-    "spans": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    "log records": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-}
-_RETRYABLE_STATUS = frozenset({408, 429, 502, 503, 504})  # OTLP/HTTP, "Retryable Response Codes"; 408 as proxies use it
-_MAX_REASON_CHARS = 200
+_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def consumer_for(exporter: Any, what: str) -> Consumer | None:
@@ -30,35 +30,81 @@ def consumer_for(exporter: Any, what: str) -> Consumer | None:
     """
     module = type(exporter).__module__
     if module.startswith("opentelemetry.exporter.otlp.proto.http") and _has_http_client(exporter):
-        return HttpConsumer(exporter)
-    if module.startswith("opentelemetry.exporter.otlp.proto.grpc") and hasattr(exporter, "_channel"):
-        return GrpcConsumer(exporter, _SERVICES[what])
+        return HttpConsumer(exporter, what)
+    if module.startswith("opentelemetry.exporter.otlp.proto.grpc") and GrpcConsumer.fits(exporter):
+        return GrpcConsumer(exporter, what)
     return None
 
 
 def _has_http_client(exporter: Any) -> bool:
     client = getattr(exporter, "_client", None)
-    return callable(getattr(client, "export", None)) and hasattr(client, "_transport")
+    names = ("_transport", "_timeout", "_shutdown_event", "_logger")
+    return (
+        all(hasattr(client, name) for name in names)
+        and callable(getattr(client._transport, "request", None))  # type: ignore[union-attr]
+        and list(inspect.signature(client.export).parameters) == ["data"]  # type: ignore[union-attr]
+    )
 
 
-def _framed(batch: Batch) -> bytes:
-    return wire.frame_request(batch.items)
+def renew_connections(exporter: Any) -> None:
+    """Let an official HTTP exporter make connections of its own in a child process.
+
+    The parent's are left as they are: closing them takes locks that the fork may have left taken.
+    """
+    transport = getattr(getattr(exporter, "_client", None), "_transport", None)
+    adapters = getattr(getattr(transport, "_session", None), "adapters", {})
+    for adapter in adapters.values():
+        try:
+            _abandoned.append(adapter.poolmanager)
+            adapter.init_poolmanager(adapter._pool_connections, adapter._pool_maxsize, block=adapter._pool_block)
+            adapter.proxy_manager = {}
+        except AttributeError:  # an adapter of the user's own
+            continue
 
 
-class _Listening:
-    """The transport, remembering how long the far end asked to be left alone."""
+_abandoned: list[Any] = []
+
+
+class _Attempts:
+    """The transport, remembering of one batch's requests how they ended."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
-        self.retry_after: str | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the requests before."""
+        self.last: Any = None
+        self.resent = 0
+        self._unanswered = False
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
-        result = self._transport.request(*args, **kwargs)
-        try:
-            self.retry_after = result.headers().get("retry-after") if result.status_code else None
-        except Exception:
-            self.retry_after = None
+        """Send, as the transport does."""
+        self.resent += self._unanswered
+        self.last = result = self._transport.request(*args, **kwargs)
+        if result.status_code is None:
+            self._unanswered = self._unanswered or of_error(result.error, "").doubtful
         return result
+
+    def header(self, name: str) -> str | None:
+        """A header of the last answer."""
+        try:
+            found = self.last.headers().get(name)
+        except Exception:
+            return None
+        return found if isinstance(found, str) else None
+
+    def body(self) -> bytes:
+        """The body of the last answer."""
+        try:
+            return bytes(self.last.content())
+        except Exception:
+            return b""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether one of the requests may have arrived although no answer came."""
+        return self._unanswered
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -67,106 +113,50 @@ class _Listening:
 class HttpConsumer:
     """OTLP/HTTP. One attempt is the official client's, its own retries within the export time-out included."""
 
-    def __init__(self, exporter: Any) -> None:
+    def __init__(self, exporter: Any, what: str) -> None:
         self._exporter = exporter
         self._client = exporter._client
-        self._listening = self._client._transport = _Listening(self._client._transport)
+        self._timeout_s = self._client._timeout
+        self._attempts = self._client._transport = _Attempts(self._client._transport)
         # It writes a line for each failure; the worker says when delivery begins to fail and when it works again.
-        self._client._logger = logging.getLogger("otel_session.transport")
-        self._client._logger.disabled = True
-        self.name = str(getattr(exporter, "_endpoint", "OTLP"))
+        # A logger that no `dictConfig` finds and switches on.
+        self._client._logger = logging.Logger("otel_session.transport", logging.CRITICAL + 1)
+        parts = urlsplit(str(getattr(exporter, "_endpoint", "OTLP")))
+        self.name = f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        self.kind = "otlp_http_span_exporter" if what == "spans" else "otlp_http_log_exporter"
 
-    def consume(self, batch: Batch) -> Outcome:
+    def consume(self, batch: Batch, timeout_s: float | None = None) -> Outcome:
         """Send a batch."""
-        data = _framed(batch)
+        data = wire.frame_request(batch.items)
         most = getattr(self._exporter, "_max_request_size", 0) or 0
         if 0 < most < len(data):
-            return Outcome(False, reason=f"the request has {len(data)} bytes, more than the {most} allowed")
+            return Outcome(
+                False,
+                cause="too_large",
+                reason=f"a request has {len(data)} bytes, more than the {most} of the exporter's max_request_size",
+                too_large=True,
+            )
+        self._attempts.begin()
+        self._client._timeout = self._timeout_s if timeout_s is None else min(self._timeout_s, timeout_s)
         result = self._client.export(data)
-        if result.success:
-            return KEPT
-        status, error = result.status_code, result.error
-        if status is not None:
-            reason = f"the far end answered {status} {result.reason or ''}".strip()
-            return Outcome(False, status in _RETRYABLE_STATUS, self._asked_pause(), reason)
-        reason = f"{type(error).__name__}: {error}"[:_MAX_REASON_CHARS] if error is not None else "given up at exit"
-        return Outcome(False, True, None, reason, sent=_may_have_arrived(error))
+        return self._judged(result)._replace(resent=self._attempts.resent)
 
-    def _asked_pause(self) -> float | None:
-        value = self._listening.retry_after
-        return min(float(value), 300.0) if value is not None and value.strip().isdigit() else None
-
-    def abort(self) -> None:
-        """Wake a wait between retries, and close the connection."""
-        event = getattr(self._client, "_shutdown_event", None)
-        if event is not None:
-            event.set()
-        self._listening.close()
-
-    def after_fork(self) -> None:
-        """Drop the parent's connections; new ones are made when needed."""
-        try:
-            self._listening.close()
-        except Exception:  # a connection that is half closed already
-            pass
-
-
-def _may_have_arrived(error: BaseException | None) -> bool:
-    words = f"{type(error).__name__} {error}"
-    return not any(
-        w in words for w in ("NewConnectionError", "refused", "ConnectTimeout", "NameResolution", "SSLError")
-    )
-
-
-class GrpcConsumer:
-    """OTLP/gRPC: a unary call on the exporter's channel that takes bytes as they are."""
-
-    def __init__(self, exporter: Any, method: str) -> None:
-        self._exporter = exporter
-        self._method = method
-        self._call: Any = None
-        self._aborted = False
-        self.name = str(getattr(exporter, "_endpoint", "OTLP"))
-
-    def consume(self, batch: Batch) -> Outcome:
-        """Send a batch, in one call."""
-        import grpc
-
-        if self._call is None:
-            self._call = self._exporter._channel.unary_unary(self._method)
-        try:
-            self._call(_framed(batch), metadata=self._exporter._headers, timeout=self._exporter._timeout)
-            return KEPT
-        except grpc.RpcError as error:
-            return self._judged(error, grpc)
-        except ValueError as error:  # the channel was closed under us
-            return Outcome(False, not self._aborted, None, str(error)[:_MAX_REASON_CHARS])
-
-    def _judged(self, error: Any, grpc: Any) -> Outcome:
-        code = error.code()
-        retry = code in self._exporter._retryable_error_codes
-        reason = f"{code.name}: {error.details()}"[:_MAX_REASON_CHARS]
-        lost = code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
-        return Outcome(False, retry, _pause_of(error), reason, sent=lost)
+    def _judged(self, result: Any) -> Outcome:
+        status = result.status_code
+        if status is not None and 200 <= status < 300:
+            return of_body(self._attempts.body())
+        if status is not None:  # the client takes a redirect for success, and does not follow it
+            outcome = of_status(status, result.reason or "", self._attempts.header("retry-after"))
+        else:
+            outcome = of_error(result.error, _VARIABLE)
+        return outcome._replace(doubtful=outcome.doubtful or self._attempts.doubtful)
 
     def abort(self) -> None:
-        """Close the channel: a call under way ends."""
-        self._aborted = True
-        self._exporter._channel.close()
+        """Wake a wait between retries."""
+        self._client._shutdown_event.set()
 
     def after_fork(self) -> None:
-        """A channel does not survive a fork: make one anew."""
-        self._call = None
-        self._exporter._initialize_channel_and_stub()
-
-
-def _pause_of(error: Any) -> float | None:
-    """Seconds that the far end asked for (google.rpc.RetryInfo), None when it did not."""
-    details = dict(error.trailing_metadata() or ()).get("google.rpc.retryinfo-bin")
-    if details is None:
-        return None
-    from google.rpc.error_details_pb2 import RetryInfo
-
-    info = RetryInfo.FromString(details)
-    pause_s: float = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
-    return min(pause_s, 300.0)
+        """Connections of its own, and an event whose lock nobody holds."""
+        self._client._shutdown_event = threading.Event()
+        self._attempts.begin()
+        renew_connections(self._exporter)

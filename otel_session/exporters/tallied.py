@@ -36,7 +36,9 @@ def attach(meter_provider: Any) -> bool:
         Whether all of them do: they are periodic, export by OTLP or into the local store, cumulatively and with
         explicit buckets. A reader of another kind (Prometheus, console, a vendor's) needs SDK instruments.
     """
-    readers = getattr(getattr(meter_provider, "_sdk_config", None), "metric_readers", None)
+    readers = getattr(meter_provider, "_metric_readers", None)
+    if readers is None:  # before 1.4x
+        readers = getattr(getattr(meter_provider, "_sdk_config", None), "metric_readers", None)
     if not readers or not all(_fits(reader) for reader in readers):
         return False
     for reader in readers:

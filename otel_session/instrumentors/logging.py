@@ -11,21 +11,26 @@ import re
 import threading
 import time
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from opentelemetry._logs import NoOpLoggerProvider, SeverityNumber, get_logger, get_logger_provider
 from opentelemetry._logs._internal import ProxyLoggerProvider
-from opentelemetry.context import get_current
+from opentelemetry.context import Context, get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.trace import get_current_span
 
 from otel_session import attributes as names
 from otel_session import context as here
 from otel_session import failures, scrub
 from otel_session._guard import report
+from otel_session.context import Identity
 from otel_session.instrumentors._base import Instrumentor
 from otel_session.processors import IdentityLogProcessor
+from otel_session.wire import IN_LOG_RECORD, encode_attributes
+from otel_session.wire.leaves import LogWriter
 
 # The attributes every LogRecord has; all others were given by the application as `extra=`.
 _MADE_WITH = frozenset(vars(logging.makeLogRecord({})))
@@ -72,6 +77,11 @@ class LoggingInstrumentor(Instrumentor):
             logging.Logger.callHandlers = self._original  # type: ignore[method-assign]
 
 
+@lru_cache(1_024)
+def _prints_sql(logger: str) -> bool:
+    return _SQL_LOGGERS.match(logger) is not None
+
+
 class _Exporter:
     def __init__(self, provider: Any) -> None:
         self.active = True
@@ -84,7 +94,7 @@ class _Exporter:
         self._busy.now = True  # a log line written while we export one must not start another round
         try:
             provider = self._provider or get_logger_provider()
-            if record.levelno < logging.WARNING and _SQL_LOGGERS.match(record.name):
+            if record.levelno < logging.WARNING and _prints_sql(record.name):
                 return
             if not _exports(provider) or not is_instrumentation_enabled() or _taken_by_another(logger):
                 return
@@ -124,13 +134,14 @@ def _taken_by_another(logger: logging.Logger) -> bool:
     return False
 
 
+_writer = LogWriter()
+_places: dict[tuple[str, int, str], bytes] = {}
+_PLACES_MOST = 10_000
+
+
 def _emit(record: logging.LogRecord, provider: Any) -> None:
     context = get_current()
-    attributes: dict[str, Any] = {
-        names.CODE_FILE_PATH: record.pathname,
-        names.CODE_FUNCTION_NAME: record.funcName,
-        names.CODE_LINE_NUMBER: record.lineno,
-    }
+    attributes: dict[str, Any] = {}
     event_name = None
     if len(record.__dict__) > len(_MADE_WITH):
         event_name = _add_extra(attributes, record.__dict__)
@@ -140,6 +151,10 @@ def _emit(record: logging.LogRecord, provider: Any) -> None:
         attributes[names.EXCEPTION_MESSAGE] = failures.message(error)
         attributes[names.EXCEPTION_STACKTRACE] = failures.stacktrace(error)
     identity = here.current(context)
+    if event_name is None and _writer.writes(provider):
+        _write(record, attributes, identity, context)
+        return
+    attributes.update(_place(record))
     if identity is not None:
         attributes.update(identity.attributes)
     get_logger(record.name, logger_provider=provider).emit(
@@ -154,6 +169,43 @@ def _emit(record: logging.LogRecord, provider: Any) -> None:
     )
 
 
+def _place(record: logging.LogRecord) -> dict[str, Any]:
+    return {
+        names.CODE_FILE_PATH: record.pathname,
+        names.CODE_FUNCTION_NAME: record.funcName,
+        names.CODE_LINE_NUMBER: record.lineno,
+    }
+
+
+def _write(record: logging.LogRecord, attributes: dict[str, Any], identity: Identity | None, context: Context) -> None:
+    """The same record as bytes, where only our own encoders listen."""
+    key = (record.pathname, record.lineno, record.funcName)
+    place = _places.get(key)
+    if place is None:
+        place = encode_attributes(_place(record), IN_LOG_RECORD)
+        if len(_places) < _PLACES_MOST:
+            _places[key] = place
+    ids, session_id = b"", None
+    if identity is not None:
+        session_id = identity.session_id
+        if identity.encoded_for_logs is None:
+            identity.encoded_for_logs = encode_attributes(identity.attributes, IN_LOG_RECORD)
+        ids = identity.encoded_for_logs
+        if attributes:  # `extra=` may have named one of the ids; ours win, and none is there twice
+            for name in identity.attributes:
+                attributes.pop(name, None)
+    _writer.write(
+        record.name,
+        (int(record.created * 1e9), time.time_ns()),
+        (severity_of(record.levelno).value, _SEVERITY_TEXT.get(record.levelname, record.levelname)),
+        body_of(record),
+        (place, ids),
+        attributes,
+        get_current_span(context).get_span_context(),
+        session_id,
+    )
+
+
 def severity_of(level: int) -> SeverityNumber:
     """OTLP's severity number of a logging level: 10 is DEBUG (5), 20 INFO (9), … 50 FATAL (21); 0 below 10."""
     if level < 10:
@@ -165,7 +217,7 @@ def severity_of(level: int) -> SeverityNumber:
 def body_of(record: logging.LogRecord) -> str:
     """The formatted message without SQL values, at most 65,536 characters."""
     args = record.args
-    if args and _SQL_LOGGERS.match(record.name):
+    if args and _prints_sql(record.name):
         return _text(record.msg)
     try:
         if isinstance(args, tuple) and any(isinstance(a, BaseException) for a in args):

@@ -15,6 +15,8 @@ SCHEMA_VERSION = 1
 """`PRAGMA user_version`: raised when a reader of the former version could not read the tables."""
 NO_SESSION = 0
 """Stands in `spans.session` and `logs.session` for telemetry without a session."""
+LARGE_BYTES = 256 * 1024
+"""Smaller sessions are never worth cutting."""
 TRACE_BLOCK = 4096
 """Traces in one block of the index on trace ids."""
 
@@ -29,7 +31,7 @@ _TABLES = (
         error_logs INTEGER NOT NULL, bytes INTEGER NOT NULL, request_trace BLOB, resources TEXT NOT NULL)""",
     "CREATE INDEX sessions_newest ON sessions (confirmed, last_ns)",
     # Ordinary sessions are small; the few large ones must be found without reading all.
-    "CREATE INDEX sessions_large ON sessions (bytes) WHERE bytes > 262144",
+    f"CREATE INDEX sessions_large ON sessions (bytes) WHERE bytes > {LARGE_BYTES}",
     # Sessions that are gone for every reader, whose rows the pruning has yet to delete.
     "CREATE TABLE doomed (session INTEGER PRIMARY KEY)",
     # Resource and scope bytes, each once; `uses` counts the rows that name it, and at 0 it goes.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from otel_session.store.deletion import FIRST_ROW
-from otel_session.store.schema import NO_SESSION
+from otel_session.store.schema import LARGE_BYTES, NO_SESSION
 
 _GRACE_NS = 1_000_000_000
 """Rows within one second of the oldest are as old as it: fewer, larger steps."""
@@ -34,10 +34,10 @@ def oldest(connection: sqlite3.Connection, *, large_bytes: int) -> Victim | None
 
     Args:
         connection: In a write transaction.
-        large_bytes: A session above this size is as old as its first row, and loses rows; any other is as old as
-            its last activity.
+        large_bytes: A session above this size, and above LARGE_BYTES, is as old as its first row, and loses rows;
+            any other is as old as its last activity.
     """
-    found = sorted(set(_candidates(connection, large_bytes)), key=lambda victim: victim.time_ns)
+    found = sorted(_candidates(connection, large_bytes), key=lambda victim: victim.time_ns)
     if not found:
         return None
     first = found[0]
@@ -48,18 +48,17 @@ def oldest(connection: sqlite3.Connection, *, large_bytes: int) -> Victim | None
 def _candidates(connection: sqlite3.Connection, large_bytes: int) -> Iterator[Victim]:
     for confirmed in (0, 1):
         row = connection.execute(
-            "SELECT last_ns, first_ns, key, bytes FROM sessions WHERE confirmed = ? ORDER BY last_ns LIMIT 1",
-            (confirmed,),
+            "SELECT last_ns, key FROM sessions WHERE confirmed = ? ORDER BY last_ns LIMIT 1", (confirmed,)
         ).fetchone()
         if row is not None:
-            last_ns, first_ns, key, size = row
-            yield Victim("session", last_ns, key) if size <= large_bytes else Victim("rows", first_ns, key)
-    large = connection.execute(
-        "SELECT first_ns, key FROM sessions WHERE bytes > 262144 AND bytes > ? ORDER BY first_ns LIMIT 1",
+            yield Victim("session", *row)
+    row = connection.execute(
+        f"SELECT first_ns, key FROM sessions WHERE bytes > {LARGE_BYTES} AND bytes > ? "  # noqa: S608 -- a constant only
+        "ORDER BY first_ns LIMIT 1",
         (large_bytes,),
     ).fetchone()
-    if large is not None:
-        yield Victim("rows", large[0], large[1])
+    if row is not None:
+        yield Victim("rows", *row)
     loose = connection.execute(FIRST_ROW, {"session": NO_SESSION}).fetchone()[0]
     if loose is not None:
         yield Victim("rows", loose)

@@ -30,9 +30,10 @@ class TelemetryStore:
 
     Args:
         path: The file.
-        max_bytes: Size the file is kept under. File and write-ahead log together stay below 1.05 × `max_bytes`
-            plus a log of `max_bytes` / 8 (at least 512 KiB, at most 32 MiB) plus one batch per writer. A reader that
-            stays in the middle of reading lets the log grow meanwhile. 0 keeps everything.
+        max_bytes: Size the file is kept under. Under load, file and write-ahead log together stay below 1.05 ×
+            `max_bytes`, plus a log of `max_bytes` / 8 (at least 512 KiB, at most 32 MiB), plus what the writers'
+            latest batches take in both. A reader that rests in the middle of reading lets the log grow meanwhile.
+            0 keeps everything.
         max_age_s: Sessions without activity for so many seconds are deleted, and so is older telemetry without a
             session. 0 keeps everything.
 

@@ -1,165 +1,218 @@
-"""One thread for each destination: takes from its lanes and hands over, so that no application thread ever waits."""
+"""One thread for each far end: takes from its lanes and hands over, so that no application thread ever waits."""
 
 from __future__ import annotations
 
-import logging
-import os
+import contextvars
 import threading
 import time
-import weakref
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from .lanes import Consumer, Lane, Limits
+from otel_session._guard import report
 
-_log = logging.getLogger("otel_session")
-_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+from . import forks
+from .batches import Consumer
+from .couriers import KNOWN_BAD_S, Courier
+from .lanes import Lane, Limits
+from .reports import Reporter
+
+_LOOK_S = 0.5
+_JOIN_S = 0.2
+_SHARE = 0.8  # of the patience: the rest is for metrics
+
+
+class Patience:
+    """How long the end of the process may be put off in all, in seconds, whoever asks for it."""
+
+    def __init__(self, total_s: float) -> None:
+        self._left_s = total_s
+
+    @property
+    def left_s(self) -> float:
+        """What is left of it."""
+        return max(0.0, self._left_s)
+
+    def spend(self, seconds: float) -> None:
+        """Take some of it."""
+        self._left_s -= seconds
+
+
+class _Run:
+    """One thread of a worker, and what it is woken and waited for by.
+
+    Made together, when the thread starts: gevent may have replaced threads and locks since the worker was made.
+    """
+
+    def __init__(self) -> None:
+        self.bell = threading.Event()
+        self.turn = threading.Condition()
+        self.asked = self.answered = 0
+        self.until_s = 0.0
+        self.last = self.stop = False
+        self.done = True
+        self.thread: threading.Thread | None = None
+        self._ringing = False
+
+    def ring(self) -> None:
+        """Wake the thread. A signal that comes in the middle of it does not wait for itself."""
+        if not self._ringing:
+            self._ringing = True
+            self.bell.set()
+            self._ringing = False
+
+    def ask(self, until_s: float, *, last: bool) -> bool | None:
+        """Have all that is there handed over; None when that was not done in time."""
+        with self.turn:
+            self.asked += 1
+            mine, self.until_s = self.asked, max(until_s, self.until_s)
+            self.last = self.last or last
+            self.ring()
+            while self.answered < mine:
+                left_s = until_s - time.monotonic()
+                if left_s <= 0 or self.thread is None or not self.thread.is_alive():
+                    return None
+                self.turn.wait(min(left_s, _LOOK_S))
+            return self.done
 
 
 class Worker:
-    """Delivers the lanes of one destination. Starts its thread with the first item; safe over forks.
+    """Delivers the lanes of one far end. Starts its thread with the first item; safe over forks.
 
     Args:
-        name: The destination, for log lines.
+        name: The far end, for log lines.
         linger_s: Longest time that an item waits for others to go with it.
+        patience: Shared by all that deliver something at the end of the process.
     """
 
-    def __init__(self, name: str, linger_s: float) -> None:
+    def __init__(self, name: str, linger_s: float, patience: Patience | None = None) -> None:
         self.name = name
-        self.lanes: list[Lane] = []
+        self.couriers: list[Courier] = []
         self._linger_s = linger_s
-        self._stopped = False
-        self._told: dict[str, str] = {}
+        self._patience = patience or Patience(5.0)
+        self._reporter = Reporter(name)
         self._reset()
-        _workers.add(self)
+        forks.renew(self)
 
     def _reset(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._full = threading.Event()
-        self._idle = threading.Condition()
-        self._asked = self._answered = 0
-        self._thread: threading.Thread | None = None
-        self._stopping = False
-
-    def add_lane(self, what: str, consumer: Consumer, limits: Limits) -> Lane:
-        """A further lane of this destination."""
-        lane = Lane(what, consumer, limits, self._woken)
-        self.lanes.append(lane)
-        return lane
+        self._starting = threading.Lock()
+        self._run: _Run | None = None
 
     def after_fork(self) -> None:
         """Begin anew in a child process: no thread, empty lanes. What was queued is the parent's to deliver."""
         self._reset()
-        for lane in self.lanes:
-            lane.after_fork()
+        self._reporter.after_fork()
+        for courier in self.couriers:
+            courier.after_fork()
 
-    def check_process(self) -> None:
-        """Notice a fork that Python was not told of (uWSGI's)."""
-        if self._pid != os.getpid():
-            self.after_fork()
+    def add_lane(self, what: str, consumer: Consumer, limits: Limits) -> Lane:
+        """A further lane to this far end."""
+        lane = Lane(what, limits, self._woken)
+        self.couriers.append(Courier(lane, consumer))
+        return lane
 
     def _woken(self, full: bool) -> None:
-        if self._thread is None and not self._stopped:
-            self._start()
-        if full:
-            self._full.set()
+        run = self._run
+        if run is None or run.thread is None or not run.thread.is_alive():
+            run = self._start()
+        if full and run is not None:
+            run.ring()
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"otel_session-{self.name}", daemon=True)
-                self._thread.start()
+    def _start(self) -> _Run | None:
+        """Start the thread if there is none; None when that cannot be, as at the end of the interpreter."""
+        # Not waited for: garbage collection or a signal may come back here in the middle of it.
+        if not self._starting.acquire(blocking=False):
+            return self._run
+        try:
+            run = self._run
+            if run is not None and run.thread is not None and run.thread.is_alive():
+                return run
+            run = _Run()
+            run.thread = threading.Thread(
+                target=self._work, args=(run,), name=f"otel_session-{self.name}", daemon=True
+            )
+            self._run = run
+            contextvars.Context().run(run.thread.start)  # nobody's: not of the request that happens to be first
+        except RuntimeError:  # no more threads to be had
+            self._run = run = None
+        finally:
+            self._starting.release()
+        return run
 
-    def _run(self) -> None:
-        pid = self._pid
-        with suppress_instrumentation():
-            while self._pid == pid:
-                self._full.wait(self._linger_s)
-                self._full.clear()
-                asked, stopping = self._asked, self._stopping
-                done = self._deliver(final=asked > self._answered or stopping)
-                with self._idle:
-                    self._answered = asked
-                    self._empty = done
-                    self._idle.notify_all()
-                if stopping:
-                    return
-
-    def _deliver(self, *, final: bool) -> bool:
-        done = True
-        for lane in self.lanes:
+    def _work(self, run: _Run) -> None:
+        while self._run is run:  # not when a fork or a new thread has taken its place
             try:
-                done = lane.deliver(final=final) and done
-            except Exception:
-                _log.warning("otel-session failed while delivering %s to %s", lane.what, self.name, exc_info=True)
-                done = False
-            self._tell(lane)
+                with suppress_instrumentation():
+                    self._turn(run)
+            except BaseException:  # whatever it is: a thread that has died delivers nothing any more
+                report("Worker")
+                time.sleep(min(1.0, self._linger_s))
+            if run.stop:
+                return
+
+    def _turn(self, run: _Run) -> None:
+        if not any(courier.ready for courier in self.couriers) and run.asked == run.answered:
+            run.bell.wait(self._linger_s)
+        run.bell.clear()
+        asked, last = run.asked, run.last
+        done = False
+        try:
+            done = self._deliver(run.until_s if asked > run.answered else None, last=last)
+        finally:
+            with run.turn:
+                run.answered, run.done, run.last = asked, done, run.last and run.asked > asked
+                run.turn.notify_all()
+
+    def _deliver(self, until_s: float | None, *, last: bool) -> bool:
+        done = True
+        for courier in self.couriers:
+            done = courier.deliver(until_s, last=last) and done
+            self._reporter.look(self.couriers)
         return done
 
-    def _tell(self, lane: Lane) -> None:
-        """One line when delivery begins to fail, fails otherwise, or works again; never one for each failure."""
-        before, now = self._told.get(lane.what, ""), lane.failing
-        if before == now:
-            return
-        self._told[lane.what] = now
-        if now:
-            _log.warning("otel-session cannot deliver %s to %s: %s", lane.what, self.name, now)
-        else:
-            _log.warning(
-                "otel-session delivers %s to %s again; dropped meanwhile: %d",
-                lane.what,
-                self.name,
-                sum(lane.dropped.values()),
-            )
-
-    def flush(self, timeout_s: float) -> bool:
+    def flush(self, timeout_s: float, *, last: bool = False) -> bool:
         """Hand over all that is queued now.
+
+        Args:
+            timeout_s: How long that may take.
+            last: The process ends: ask a far end once more that asked for a pause.
 
         Returns:
             Whether it was handed over in time.
         """
-        self.check_process()
-        if not any(lane.held_bytes for lane in self.lanes):
+        forks.notice()
+        if not any(courier.lane.held_count for courier in self.couriers):
             return True
-        if self._thread is None:
-            self._start()
-        deadline_s = time.monotonic() + timeout_s
-        with self._idle:
-            self._asked += 1
-            mine = self._asked
-            self._full.set()
-            while self._answered < mine:
-                left_s = deadline_s - time.monotonic()
-                if left_s <= 0 or not self._idle.wait(left_s):
-                    return False
-            return self._empty
+        until_s = time.monotonic() + timeout_s
+        run = self._start()
+        if run is not None:
+            return run.ask(until_s, last=last) or False
+        with suppress_instrumentation():  # no thread: the caller does it
+            return self._deliver(until_s, last=True)
 
-    def shutdown(self, timeout_s: float) -> bool:
-        """Deliver what can be delivered in time, then end the thread; an attempt still under way is given up.
+    def close(self, lane: Lane) -> None:
+        """Take nothing more in a lane, deliver what can be delivered in time, and give up the rest.
 
-        Returns:
-            Whether everything was delivered.
+        The thread ends with the last lane.
         """
-        if self._stopped:
-            return True
-        done = self.flush(timeout_s)
-        self._stopped = self._stopping = True
-        self._full.set()
+        if lane.closed:
+            return
+        forks.notice()
+        lane.close()
+        started_s = time.monotonic()
+        failing = any(courier.failing is not None for courier in self.couriers)
+        patience_s = self._patience.left_s * _SHARE
+        done = not lane.held_count or self.flush(min(patience_s, KNOWN_BAD_S) if failing else patience_s, last=True)
+        lane.abandon()
+        if all(courier.lane.closed for courier in self.couriers):
+            self._end(done)
+        self._patience.spend(time.monotonic() - started_s)
+
+    def _end(self, done: bool) -> None:
+        run = self._run
         if not done:
-            for lane in self.lanes:
-                lane.consumer.abort()
-                lane.dropped["exit"] += lane.held_count
-        thread = self._thread
-        if thread is not None:
-            thread.join(0.2 if not done else 1.0)
-        return done
-
-
-def _after_fork_in_child() -> None:
-    for worker in list(_workers):
-        worker.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+            for courier in self.couriers:
+                courier.consumer.abort()
+        if run is not None and run.thread is not None:
+            run.stop = True
+            run.ring()
+            run.thread.join(_JOIN_S)

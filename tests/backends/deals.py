@@ -67,7 +67,7 @@ def run_deals(python: Path, folder: Path, **env: str) -> Iterator[Deals]:
     commit = _commit(copy)
     database = {"DEALS_DATABASE_URL": f"sqlite:///{folder / 'deals.sqlite'}"}
     keeping = {"DEALS_SESSION_FILE_DIR": str(folder / "sessions")}
-    with started(python, copy, *COMMAND, **{**database, **keeping, **env}) as app:
+    with started(python, copy, *COMMAND, port=0, **{**database, **keeping, **env}) as app:
         yield Deals(app, commit)
 
 

@@ -72,6 +72,11 @@ class Seen:
         return {page.correlation_id: page for visitor in self.visitors for page in visitor.pages}
 
     @property
+    def visited(self) -> list[tuple[str, str, Page]]:
+        """Every page with its session and correlation id."""
+        return [(self.session_of(each), page.correlation_id, page) for each in self.visitors for page in each.pages]
+
+    @property
     def official(self) -> bool:
         """Whether the official instrumentations make the spans."""
         return self.setup == "official"
@@ -179,8 +184,7 @@ def test_no_span_without_session(seen: Seen) -> None:
     """Once browsers are there, every span has their ids: helper threads' and streams' too; start-up has none."""
     assert {span.ids for span in seen.spans if span.start_us < seen.began_us} == {("", "")}
     later = [span for span in seen.spans if span.start_us >= seen.began_us]
-    known = {(seen.session_of(visitor), page.correlation_id) for visitor in seen.visitors for page in visitor.pages}
-    assert {span.ids for span in later} == known
+    assert {span.ids for span in later} == {(session, key) for session, key, _ in seen.visited}
     assert {span.tags["otel.scope.name"].startswith("opentelemetry.") for span in later} == {seen.official}
 
 
@@ -195,11 +199,12 @@ def test_statements_once(seen: Seen) -> None:
 
 def test_statements_nest(seen: Seen) -> None:
     """A statement's ancestors lead to the server span of its own request, and it lies inside of it in time."""
-    if seen.official:
-        pytest.skip("the official server span ends before a streamed body is made")
     by_id = {(span.trace_id, span.span_id): span for span in seen.spans}
     helped = {key for key, page in seen.pages.items() if page.method == "POST" and page.path.startswith("/deals/")}
+    streamed = {key for key, page in seen.pages.items() if page.path == "/export.csv"}
     statements = [span for span in seen.spans if span.is_statement and span.start_us >= seen.began_us]
+    if seen.official:  # its server span is over when a streamed body is made
+        statements = [span for span in statements if span.tags[CORRELATION] not in streamed]
     assert len(statements) > 80
     for statement in statements:
         root = statement
@@ -227,26 +232,22 @@ def test_app_session_inside(seen: Seen) -> None:
 def test_log_lines_have_the_ids(seen: Seen) -> None:
     """What the app logs for a request has that request's session, correlation id and trace."""
     lines = [log for log in seen.logs if log.logger.startswith("deals.views")]
-    texts = Counter(log.text for log in lines)
-    assert texts["sign-in refused"] == 1
-    assert texts["averaging day rates"] == 1
-    assert sum(count for text, count in texts.items() if "signed in" in text) == 5
-    assert sum(count for text, count in texts.items() if re.match(r"exported 1\d deals", text)) == 2
+    texts = Counter(re.sub(r"\d+", "N", log.text) for log in lines)
+    expected = {"sign-in refused": 1, "averaging day rates": 1, "user N signed in": 5, "exported N deals": 2}
+    assert {text: texts[text] for text in expected} == expected
     traces = {span.ids: span.trace_id for span in seen.spans if span.is_request}
-    assert {log.trace_id for log in lines} <= set(traces.values())
-    assert [log for log in lines if traces.get(log.ids) != log.trace_id] == []
+    assert {log.ids for log in lines} <= set(traces)
+    # The official server span is over when a streamed body is made: its lines have the ids alone.
+    inside = [log for log in lines if not (seen.official and log.text.startswith("exported"))]
+    assert [log for log in inside if traces[log.ids] != log.trace_id] == []
 
 
 def test_helper_threads_log_lines_have_the_ids(seen: Seen) -> None:
     """What helper threads log belongs to the request that gave them their work."""
-    lines = {log.ids for log in seen.logs if log.logger == "deals.scoring"}
-    helped = {key for key, page in seen.pages.items() if page.path in ("/deals/new", "/deals/5/notes")}
-    assert lines == {
-        span.ids
-        for span in seen.spans
-        if span.is_request and span.request[2] == 302 and span.tags[CORRELATION] in helped
-    }
+    helped = {(session, key) for session, key, page in seen.visited if page.path in ("/deals/new", "/deals/5/notes")}
+    lines = [log.ids for log in seen.logs if log.logger == "deals.scoring"]
     assert len(lines) == 2
+    assert set(lines) < helped
 
 
 def test_session_start_events(seen: Seen) -> None:
@@ -313,8 +314,11 @@ def test_nothing_private_leaves(seen: Seen) -> None:
 def test_the_app_does_not_notice(seen: Seen) -> None:
     """Its output has its own traceback and nothing of ours; nothing is written to a local store."""
     assert seen.output.count("Traceback") == 1
-    assert "ZeroDivisionError" in seen.output
-    assert [line for line in seen.output.splitlines() if re.search(r"otel|detach", line, re.IGNORECASE)] == []
+    said = [line for line in seen.output.splitlines() if not line.startswith(" ")]
+    assert "ZeroDivisionError: integer division or modulo by zero" in said
+    # OpenTelemetry's own loader says so wherever two are installed.
+    expected = ["Configuration of configurator not loaded, otel_session already loaded"] if seen.official else []
+    assert [line for line in said if re.search(r"otel|opentelemetry|detach", line, re.IGNORECASE)] == expected
     assert not seen.stored
 
 

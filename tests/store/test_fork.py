@@ -64,22 +64,24 @@ def test_parent_and_children_write_on(path: Path, ask: Callable[[str], Any]) -> 
     assert ask("PRAGMA integrity_check") == "ok"
 
 
-def test_a_child_holds_its_own_locks(path: Path, ask: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize("fork", ["os.fork", "ctypes.PyDLL(None).fork"])
+def test_a_child_holds_its_own_locks(path: Path, ask: Callable[[str], Any], fork: str) -> None:
     """When the parent has closed it and another program opens and closes the file, the log stays a child's.
 
     SQLite removes the write-ahead log when the last connection closes; whether there is another it knows by locks,
-    and a child does not inherit its parent's.
+    and a child does not inherit its parent's. The second way of forking is a C server's: it runs no hooks.
     """
     run(
         _BEGIN
-        + """
+        + f"""
     ready_in, ready_out = os.pipe()
     hold_in, hold_out = os.pipe()
-    child = os.fork()
+    child = {fork}()
     if child == 0:
         store.write(spans=[span("child")])
         os.write(ready_out, b"written")
         os.read(hold_in, 1)
+        store.write(spans=[span("child")])
         os._exit(0)
     store.close()
     reader.close()
@@ -93,7 +95,32 @@ def test_a_child_holds_its_own_locks(path: Path, ask: Callable[[str], Any]) -> N
         """,
         path,
     )
-    assert ask("SELECT count(*) FROM spans") == 2
+    assert ask("SELECT count(*) FROM spans") == 3
+
+
+def test_no_connection_crosses_a_fork(path: Path) -> None:
+    """A child begins with no open descriptor of the file: its closing could not be told from its parent's."""
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("open files cannot be listed here")
+    code = """
+    import os
+    def look():
+        opened = [os.path.realpath(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")]
+        os.write(1, str([name for name in opened if "telemetry" in name]).encode())
+    os.register_at_fork(after_in_child=look)  # before the store's own, which would close it
+    """
+    out = run(
+        code
+        + _BEGIN
+        + """
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    wait(child)
+        """,
+        path,
+    )
+    assert out == "[]"
 
 
 def test_a_fork_in_the_middle_of_a_write(path: Path) -> None:

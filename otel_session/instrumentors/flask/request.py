@@ -76,7 +76,7 @@ class ServedRequest:
         # Flask empties `werkzeug.request` when it is done, so this is asked while it still answers.
         request = self.environ.get("werkzeug.request")
         if request is not None:
-            rule = request.url_rule
+            rule = getattr(request, "url_rule", None)  # any Werkzeug request, Flask's or not
             if rule is not None:
                 root = request.environ.get("SCRIPT_NAME")
                 self.route = f"{root.rstrip('/')}{rule.rule}" if root else rule.rule

@@ -66,11 +66,11 @@ class Server:
         if request is None:
             served: Iterable[bytes] = inner(environ, start_response)
             return served
-        token = otel_context.attach(request.context)
+        token = otel_context.attach(request.context if span else _without_remote_span(request.context))
         try:
             body = inner(environ, request.start_response(start_response))
         except BaseException as error:
-            request.failed(error)
+            request.escaped(error)
             request.end()
             raise
         finally:
@@ -161,6 +161,11 @@ def _measured(request: ServedRequest, counted: dict[str, Any]) -> dict[str, Any]
 
 def _nothing(_request: ServedRequest, _seconds: float) -> None:
     pass
+
+
+def _without_remote_span(context: Context) -> Context:
+    # The official instrumentation takes any current span, a remote one too, for a server's around it.
+    return context if current_span_is_local(context) else trace.set_span_in_context(trace.INVALID_SPAN, context)
 
 
 def _extracted(environ: dict[str, Any], ambient: Context) -> Context:

@@ -16,7 +16,7 @@ _PLAIN_COMMENT = r"(?P<comment> --[^\n]* | /\*.*?(?:\*/|\Z) ) | (?P<stop> (?!) {
 _MYSQL_COMMENT = (  # what stands in /*! … */ is SQL
     r"(?P<stop> /\*M?! {more} ) | (?P<comment> --(?=\s|\Z)[^\n]* | \#[^\n]* | /\*.*?(?:\*/|\Z) )"
 )
-_PERCENT = r"| %\([^)]*['\"]"  # a bound name with a quote in it, or a remainder
+_PERCENT = r"| %\([^)]{0,128}['\"]"  # a bound name with a quote in it, or a remainder
 _QUOTES = r"(?P<string> (?:\b[EeNnBbXx]|\b[Uu]&)? '[^']*(?:''[^']*)*(?:'|\Z) {more} )"
 _DOLLAR = r"| \$(?P<tag>[^\W\d]\w*|)\$.*?(?:\$(?P=tag)\$|\Z)"
 _ORACLE = (  # q'[it's]'
@@ -26,7 +26,7 @@ _DOUBLE = r'"[^"]*(?:""[^"]*)*(?:"|\Z)'
 _BACKTICK = r"`[^`]*(?:``[^`]*)*(?:`|\Z)"
 _BRACKETS = r"\[[^\]]*(?:\]\][^\]]*)*(?:\]|\Z)"
 _REST = r"""
-    | (?P<bound>  %\([^)'"]*\)s | %s | (?<!:):[A-Za-z_]\w* | @[A-Za-z_]\w* {more} )
+    | (?P<bound>  %\([^)'"]{{0,128}}\)s | %s | (?<!:):[A-Za-z_]\w* | @[A-Za-z_]\w* {more} )
     | (?P<number> \.?\d[\w.]*(?:(?<=[eE])[+-]\d\w*)? )
     | (?P<word>   [^\W\d][\w$]* )
     | (?P<mark>   [(),.;=] )

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import flask
+from werkzeug.serving import WSGIRequestHandler, make_server
+
 import otel_session
 from otel_session import testing, visits
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 COOKIE = "otel_session"
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import flask
-import otel_session
 import pytest
-from otel_session import testing
 
+import otel_session
+from otel_session import testing
 from tests.instrumentors.flask.served import (
     COOKIE,
     active,
@@ -76,7 +76,9 @@ def test_on_every_response(telemetry: testing.Captured, app: flask.Flask, method
 
 
 @pytest.mark.parametrize("name", ["X-Correlation-ID", "X-Request-ID"])
-@pytest.mark.parametrize("value", ["abc", "0af7651916cd43dd8448eb211c80319c", "a" * 128, "order:7/line=2@shop~x_1.0-b+c"])
+@pytest.mark.parametrize(
+    "value", ["abc", "0af7651916cd43dd8448eb211c80319c", "a" * 128, "order:7/line=2@shop~x_1.0-b+c"]
+)
 def test_taken_over(telemetry: testing.Captured, name: str, value: str) -> None:
     """A valid id from either header is the request's, in its response, on its span and in its log lines."""
     response = make_app().test_client().get("/deals/1", headers={name: value})
@@ -132,8 +134,10 @@ def test_hostile_cookie(telemetry: testing.Captured, value: str) -> None:
     """A hostile cookie is ignored and counted; the response is the ordinary one and sets a good cookie."""
     before = refused(telemetry, "cookie")
 
-    response = make_app().test_client(use_cookies=False).get(
-        "/", environ_overrides={"HTTP_COOKIE": f"a=b; {COOKIE}={value}; c=d"}
+    response = (
+        make_app()
+        .test_client(use_cookies=False)
+        .get("/", environ_overrides={"HTTP_COOKIE": f"a=b; {COOKIE}={value}; c=d"})
     )
 
     assert (response.status_code, response.text) == (200, "home")

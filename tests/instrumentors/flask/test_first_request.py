@@ -2,10 +2,10 @@
 
 import re
 
-import otel_session
 import pytest
-from otel_session import testing, visits
 
+import otel_session
+from otel_session import testing, visits
 from tests.instrumentors.flask.served import COOKIE, everything, instrumented, make_app, set_cookies
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import flask
 import pytest
-from otel_session import testing
 
+from otel_session import testing
 from tests.instrumentors.flask.served import instrumented, make_app, set_cookies
 
 

@@ -6,10 +6,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import flask
-import otel_session
 import pytest
-from otel_session import testing, visits
 
+import otel_session
+from otel_session import testing, visits
 from tests.instrumentors.flask.served import (
     COOKIE,
     client_with,
@@ -27,9 +27,7 @@ from tests.instrumentors.flask.served import (
     ("start_s", "last_s", "reason", "ended_s_ago"),
     [(5_000, 2_000, "idle", 200), (15_000, 100, "lifetime", 600)],
 )
-def test_rotation(
-    telemetry: testing.Captured, start_s: float, last_s: float, reason: str, ended_s_ago: float
-) -> None:
+def test_rotation(telemetry: testing.Captured, start_s: float, last_s: float, reason: str, ended_s_ago: float) -> None:
     """After 30 minutes without a request, or 4 hours in any case, a new id takes over and names the one before."""
     old = crafted(start_s=start_s, last_s=last_s)
     client = client_with(make_app(), old)

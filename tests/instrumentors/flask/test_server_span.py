@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+import urllib.request
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -15,10 +16,10 @@ import flask
 import pytest
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from opentelemetry import trace
-from otel_session import testing
 from sqlalchemy import create_engine, text
 from werkzeug.wsgi import FileWrapper
 
+from otel_session import testing
 from tests.instrumentors.flask.served import active, instrumented, make_app, raw, server, wait_for
 
 
@@ -108,10 +109,11 @@ def test_stream_with_queries(telemetry: testing.Captured, streaming: flask.Flask
 def test_stream_on_a_real_server(telemetry: testing.Captured, streaming: flask.Flask) -> None:
     """The same on a real server."""
     with server(streaming) as port:
-        answer = raw(port, b"GET /queries HTTP/1.0\r\n\r\n")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/queries", timeout=10) as answer:
+            received = answer.read()
         (span,) = wait_for(lambda: _server_spans(telemetry))
 
-    assert answer.endswith(b"01")
+    assert received == b"01"
     assert {s.context.trace_id for s in telemetry.spans()} == {span.context.trace_id}
     assert len({s.attributes["session.id"] for s in telemetry.spans()}) == 1
 
@@ -228,19 +230,19 @@ def test_exception_is_let_go(telemetry: testing.Captured) -> None:
     app = make_app()
     held: list[weakref.ref[Any]] = []
 
-    class Failure(Exception):
+    class FailureError(Exception):
         pass
 
     @app.get("/fail")
     def fail() -> str:
-        error = Failure()
+        error = FailureError()
         held.append(weakref.ref(error))
         try:
             raise error
         finally:
             del error
 
-    app.register_error_handler(Failure, lambda error: ("handled", 200))
+    app.register_error_handler(FailureError, lambda error: ("handled", 200))
     app.test_client().get("/fail")
     gc.collect()
 

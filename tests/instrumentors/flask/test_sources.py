@@ -9,9 +9,9 @@ import flask_session
 import pytest
 from cachelib import FileSystemCache
 from opentelemetry import propagate
-from otel_session import testing
 
-from tests.instrumentors.flask.served import everything, events, instrumented, make_app, refused
+from otel_session import testing
+from tests.instrumentors.flask.served import events, everything, instrumented, make_app, refused
 
 
 def asked(environ: dict[str, Any]) -> Any:
@@ -82,8 +82,8 @@ def test_callable() -> None:
 def test_baggage_from_named_networks(networks: str, *, believed: bool) -> None:
     """Baggage names the session only when it comes from a network that was named."""
     with instrumented(trusted_baggage=networks) as telemetry:
-        response = make_app().test_client().get(
-            "/", headers={"baggage": "session.id=theirs,correlation.id=order-7,tenant=a"}
+        response = (
+            make_app().test_client().get("/", headers={"baggage": "session.id=theirs,correlation.id=order-7,tenant=a"})
         )
 
         assert (_ids(telemetry) == ["theirs"]) is believed
@@ -93,8 +93,8 @@ def test_baggage_from_named_networks(networks: str, *, believed: bool) -> None:
 
 def test_foreign_ids_do_not_travel_on(telemetry: testing.Captured) -> None:
     """Ids in baggage that is not trusted are replaced by ours in what the request sends on; other entries stay."""
-    response = _relay().test_client().get(
-        "/sent", headers={"baggage": "session.id=theirs,correlation.id=theirs-too,tenant=a"}
+    response = (
+        _relay().test_client().get("/sent", headers={"baggage": "session.id=theirs,correlation.id=theirs-too,tenant=a"})
     )
 
     sent = dict(entry.split("=") for entry in response.json["baggage"].split(","))

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
-from otel_session import testing
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from otel_session import testing
 from tests.instrumentors.sqlalchemy.databases import DRIVERS, Database
 
 DURATION = "db.client.operation.duration"

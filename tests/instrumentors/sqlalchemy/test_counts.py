@@ -7,9 +7,9 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from otel_session import testing
 from sqlalchemy import create_engine, event, text
 
+from otel_session import testing
 from tests.servers import Server
 
 THREADS = 8
@@ -27,7 +27,9 @@ def _work(engine: Any, table: str, seed: int, errors: list[BaseException]) -> No
                 elif kind == 1:
                     connection.execute(text(f"SELECT a FROM {table} WHERE b = :b LIMIT 3"), {"b": seed}).all()
                 elif kind == 2:
-                    connection.execute(text(f"UPDATE {table} SET a = a + 1 WHERE b = :b AND a = :a"), {"a": n, "b": seed})
+                    connection.execute(
+                        text(f"UPDATE {table} SET a = a + 1 WHERE b = :b AND a = :a"), {"a": n, "b": seed}
+                    )
                 else:
                     connection.execute(text(f"DELETE FROM {table} WHERE b = :b AND a = :a"), {"a": n, "b": seed})
     except BaseException as error:

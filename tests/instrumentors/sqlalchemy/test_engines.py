@@ -6,24 +6,30 @@ import threading
 from typing import Any
 from unittest import mock
 
-import otel_session
 import pytest
 import sqlalchemy
-from otel_session import testing
-from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor, dialects
 from sqlalchemy import create_engine as early_create_engine
 from sqlalchemy import engine_from_config, event, text
 from sqlalchemy.engine import Engine, create_engine
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.asyncio import create_async_engine as early_create_async_engine
-from sqlalchemy.pool import Pool, StaticPool
+from sqlalchemy.pool import StaticPool
 
+import otel_session
+from otel_session import testing
+from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor, dialects
 from tests.instrumentors.sqlalchemy.databases import Database
 
 
 def _ask(engine: Engine, question: str = "select 1") -> None:
     with engine.connect() as connection:
         connection.execute(text(question)).all()
+
+
+def _listeners() -> list[int]:
+    """How many listeners a new engine's pool and dialect have."""
+    engine = create_engine("sqlite://")
+    return [len(list(engine.pool.dispatch.checkout)), len(list(engine.dialect.dispatch.handle_error))]
 
 
 def _texts(telemetry: testing.Captured) -> list[Any]:
@@ -103,7 +109,9 @@ def test_one_named_engine_leaves_the_others_alone() -> None:
             SQLAlchemyInstrumentor().uninstrument()
 
 
-FAILS_WHILE_FETCHING = "select abs(case when value = 2 then -9223372036854775808 else value end) from json_each('[1,2]')"
+FAILS_WHILE_FETCHING = (
+    "select abs(case when value = 2 then -9223372036854775808 else value end) from json_each('[1,2]')"
+)
 
 
 def test_an_async_engine_may_be_named(telemetry: testing.Captured) -> None:
@@ -118,11 +126,11 @@ def test_an_async_engine_may_be_named(telemetry: testing.Captured) -> None:
 
 def test_what_is_no_engine_is_refused_at_once() -> None:
     """A mistake in set-up raises, says what it saw, and changes nothing."""
-    listeners = len(list(Engine.dispatch.handle_error))
+    before = _listeners()
     with pytest.raises(TypeError, match="engine is 'sqlite://'; expected a SQLAlchemy Engine"):
         SQLAlchemyInstrumentor().instrument(engine="sqlite://")
     assert not SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry
-    assert len(list(Engine.dispatch.handle_error)) == listeners
+    assert _listeners() == before
 
 
 def test_nothing_is_left_after_uninstrument() -> None:
@@ -131,15 +139,16 @@ def test_nothing_is_left_after_uninstrument() -> None:
     _ask(engine)
     before = dict(engine.dialect.__dict__)
     created = Dialect.__dict__["engine_created"]
-    listeners = [len(list(Pool.dispatch.checkout)), len(list(Engine.dispatch.handle_error))]
+    listeners = _listeners()
     with testing.captured() as telemetry:
         otel_session.instrument(**telemetry.providers)
         _ask(engine)
         assert dict(engine.dialect.__dict__) != before
+        assert _listeners() != listeners
         otel_session.uninstrument()
         assert dict(engine.dialect.__dict__) == before
         assert Dialect.__dict__["engine_created"] is created
-        assert [len(list(Pool.dispatch.checkout)), len(list(Engine.dispatch.handle_error))] == listeners
+        assert _listeners() == listeners
         _ask(engine)
         assert len(telemetry.spans()) == 1
 
@@ -224,7 +233,7 @@ def test_anothers_wrapper_around_ours_stays(telemetry: testing.Captured) -> None
 
 
 def test_a_patch_begun_before_ours_that_ends_does_not_blind_us() -> None:
-    """`mock.patch.object(dialect, "do_execute")` deletes the attribute when it ends; the next checkout puts ours back."""
+    """`mock.patch.object(dialect, "do_execute")` deletes the attribute at its end; the next checkout mends that."""
     engine = create_engine("sqlite://")
     with testing.captured() as telemetry:
         with mock.patch.object(engine.dialect, "do_execute", wraps=engine.dialect.do_execute) as patched:

@@ -4,16 +4,19 @@ import asyncio
 import logging
 from typing import Any
 
-import otel_session
 import pytest
 from opentelemetry.trace import StatusCode
-from otel_session import _guard, testing
-from otel_session.instrumentors.sqlalchemy import fetching, queries
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import StaticPool
 
-FAILS_WHILE_FETCHING = "select abs(case when value = 2 then -9223372036854775808 else value end) from json_each('[1,2]')"
+import otel_session
+from otel_session import _guard, testing
+from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor, fetching, queries
+
+FAILS_WHILE_FETCHING = (
+    "select abs(case when value = 2 then -9223372036854775808 else value end) from json_each('[1,2]')"
+)
 
 
 def _events(telemetry: testing.Captured) -> list[Any]:
@@ -33,12 +36,11 @@ def test_an_error_while_fetching_is_one_event(telemetry: testing.Captured) -> No
     assert told.severity_text == "WARN"
     wanted = {
         "db.system.name": "sqlite",
-        "db.query.summary": "SELECT json_each",
+        "db.query.summary": "SELECT",
         "error.type": "sqlite3.OperationalError",
         "exception.type": "sqlite3.OperationalError",
         "session.id": "run-1",
     }
-    wanted["db.query.summary"] = (span.attributes or {})["db.query.summary"]
     assert wanted.items() <= dict(told.attributes).items()
 
 
@@ -107,12 +109,7 @@ def test_a_failure_of_ours_never_reaches_the_application(
     """Whatever part of the recorder fails, statements work and the failure is logged once."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
     monkeypatch.setattr(_guard, "_reported", set())
-    monkeypatch.setattr(queries.QueryRecorder, "takes", queries.QueryRecorder.takes)
-    recorder = queries.QueryRecorder
-    from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor
-
     monkeypatch.setattr(SQLAlchemyInstrumentor()._recorder, part, _Broken())
-    assert recorder is not None
     with caplog.at_level(logging.WARNING, "otel_session"), engine.connect() as connection:
         for _ in range(3):
             assert connection.execute(text("select 1")).scalar() == 1

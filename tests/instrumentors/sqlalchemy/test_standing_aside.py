@@ -2,16 +2,17 @@
 
 from typing import Any
 
-import otel_session
 import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased
-from otel_session import context as here
-from otel_session import testing
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import StaticPool
+
+import otel_session
+from otel_session import context as here
+from otel_session import testing
 
 DURATION = "db.client.operation.duration"
 

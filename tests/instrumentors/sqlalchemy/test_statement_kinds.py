@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from otel_session import testing
 from sqlalchemy import (
     Column,
     ForeignKey,
@@ -24,6 +23,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, declarative_base, joinedload, relationship, selectinload
 from sqlalchemy.pool import StaticPool
 
+from otel_session import testing
 from tests.instrumentors.sqlalchemy.databases import SYNC
 
 Base: Any = declarative_base()
@@ -83,7 +83,13 @@ def test_orm_work_is_one_span_a_statement(traced: Any, telemetry: testing.Captur
 
     assert len(telemetry.spans()) == len(_sent(seen))
     names = _names(telemetry)
-    for expected in ("SELECT kinds_owner kinds_deal", "SAVEPOINT", "RELEASE", "UPDATE kinds_owner", "DELETE kinds_deal"):
+    for expected in (
+        "SELECT kinds_owner kinds_deal",
+        "SAVEPOINT",
+        "RELEASE",
+        "UPDATE kinds_owner",
+        "DELETE kinds_deal",
+    ):
         assert expected in names
     assert names.count("SELECT kinds_deal") == 4  # three lazy loads and one selectin
 
