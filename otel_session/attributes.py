@@ -77,6 +77,29 @@ BUILD_DIRTY = "otel_session.build.dirty"
 TELEMETRY_DISTRO_NAME = "telemetry.distro.name"
 TELEMETRY_DISTRO_VERSION = "telemetry.distro.version"
 
+# --- The pipeline itself (semconv: OpenTelemetry SDK; bytes and repeats have no convention) ---
+OTEL_COMPONENT_NAME = "otel.component.name"
+OTEL_COMPONENT_TYPE = "otel.component.type"
+SELF_METRICS = (
+    (
+        "spans",
+        "otel.sdk.processor.span.queue.size",
+        "otel.sdk.processor.span.processed",
+        "otel.sdk.exporter.span.exported",
+    ),
+    (
+        "log records",
+        "otel.sdk.processor.log.queue.size",
+        "otel.sdk.processor.log.processed",
+        "otel.sdk.exporter.log.exported",
+    ),
+)
+"""What it is of; the names of what waits, of what was handed over or dropped before, of what was delivered or not."""
+METRIC_SELF_EXPORT_DURATION = "otel.sdk.exporter.operation.duration"
+METRIC_SELF_QUEUE_USAGE = "otel_session.queue.usage"
+METRIC_SELF_QUEUE_LIMIT = "otel_session.queue.limit"
+METRIC_SELF_RESENT = "otel_session.exporter.resent"
+
 # --- What we refuse, as a metric ---
 METRIC_REFUSED = "otel_session.refused"
 """Counter {value}: inbound ids that failed the length or character check and were ignored."""

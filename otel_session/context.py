@@ -20,6 +20,8 @@ from otel_session.visits import Visit
 
 _KEY = otel_context.create_key("otel_session.identity")
 _QUIET = otel_context.create_key("otel_session.quiet")
+# The key that OpenTelemetry keeps baggage under, learned from its public functions.
+_BAGGAGE = next(iter(baggage.set_baggage("key", "value", Context())))
 _get_value = otel_context.get_value
 
 
@@ -145,14 +147,18 @@ def put(identity: Identity, context: Context | None = None, *, in_baggage: bool 
 
     Ids of either name that came in as baggage are replaced or removed, so that nobody else's travel on.
     """
-    built = otel_context.set_value(_KEY, identity, context)
-    known = baggage.get_all(built)
+    base = otel_context.get_current() if context is None else context
+    carried = dict(baggage.get_all(base))
     for name, value in ((names.SESSION_ID, identity.session_id), (names.CORRELATION_ID, identity.correlation_id)):
         if in_baggage and value is not None:
-            built = baggage.set_baggage(name, value, built)
-        elif name in known:
-            built = baggage.remove_baggage(name, built)
-    return built
+            carried[name] = value
+        else:
+            carried.pop(name, None)
+    # One copy of the context where `set_value` and `set_baggage` would make three.
+    built = {**base, _KEY: identity}
+    if carried or _BAGGAGE in base:
+        built[_BAGGAGE] = carried
+    return Context(built)
 
 
 def without_identity(context: Context | None = None) -> Context:

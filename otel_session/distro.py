@@ -86,24 +86,22 @@ class Configurator(_OTelSDKConfigurator):
         if config.environment().get("OTEL_CONFIG_FILE"):
             _read_config_file(super()._configure)
             return
-        made = {**destinations.exporters(settings), **_processors(), "resource_attributes": _our_name(), **kwargs}
+        # With the pipeline come the encoders; a program that only asks who is here needs none.
+        from otel_session.pipeline import Pipeline
+
+        pipeline = Pipeline()
+        processors = _processors(pipeline)
+        made = {**destinations.exporters(settings), **processors, "resource_attributes": _our_name(), **kwargs}
         with config.overridden({**destinations.silenced(), **_detectors()}):
             super()._configure(**made)  # type: ignore[no-untyped-call]
-        from otel_session.exporters import tallied
-
-        instruments.use_tallies(tallied.attach(metrics.get_meter_provider()))
+        instruments.use_tallies(pipeline.take_metrics(metrics.get_meter_provider()))
         self.made_resource = True
         termination.flush_on_sigterm()
 
 
-def _processors() -> dict[str, Any]:
+def _processors(pipeline: Any) -> dict[str, Any]:
     """Our pipeline's processors, as far as this SDK's configurator lets them be given."""
-    from otel_session.pipeline import (
-        Pipeline,
-    )  # with it come the encoders; a program that only asks who is here needs none
-
     known = inspect.signature(_initialize_components).parameters
-    pipeline = Pipeline()
     wanted = {
         "export_span_processor": pipeline.span_processor,
         "export_log_record_processor": pipeline.log_processor,

@@ -1,4 +1,4 @@
-"""The pipeline of our own configuration: what ends is encoded at once and delivered by one thread a destination.
+"""The pipeline of our own configuration: what ends is encoded at once and delivered by one thread for each far end.
 
 Given to the SDK's configurator in place of its batch processors. Where an exporter is not one of those we know, the
 SDK's own batch processor takes it.
@@ -9,23 +9,29 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from opentelemetry import trace
+from opentelemetry._logs import get_logger_provider
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_session import config
-from otel_session.exporters import local_lane, otlp
+from otel_session.exporters import local_lane, metric_readers, otlp, tallied
+from otel_session.wire import forks, self_metrics
 from otel_session.wire.batches import Consumer
 from otel_session.wire.encoders import Branch, EncodingLogProcessor, EncodingSpanProcessor
 from otel_session.wire.lanes import Limits
-from otel_session.wire.workers import Worker
+from otel_session.wire.workers import Patience, Worker
 
 _log = logging.getLogger("otel_session")
 
+PATIENCE_S = 5.0
+"""Longest time that delivering what is left may put off the end of the process, all destinations and signals."""
+
 
 class Pipeline:
-    """Makes the processors for one configuration. Spans and log records of one destination share a thread."""
+    """Makes the processors for one configuration. Spans and log records to one far end share a thread."""
 
     def __init__(self) -> None:
         self._settings = config.active()
@@ -33,6 +39,7 @@ class Pipeline:
         self._spans = EncodingSpanProcessor()
         self._logs = EncodingLogProcessor()
         self._workers: dict[str, Worker] = {}
+        self._patience = Patience(PATIENCE_S)
 
     def span_processor(self, exporter: Any, *_: Any, **__: Any) -> SpanProcessor:
         """The processor for a span exporter."""
@@ -52,24 +59,51 @@ class Pipeline:
         self._logs.add(branch)
         return self._logs if first else _NoLogs()
 
+    def take_metrics(self, meter_provider: Any) -> bool:
+        """Care for the metric readers, let them have the tallies, and measure the pipeline itself.
+
+        Returns:
+            Whether the readers take what is tallied; if not, SDK instruments have to measure.
+        """
+        readers = tallied.readers_of(meter_provider)
+        cared = metric_readers.care_for(readers, self._patience)
+        forks.when_untold(lambda: _tell_of_fork(meter_provider, cared))
+        if readers:
+            self_metrics.observe([c for worker in self._workers.values() for c in worker.couriers], meter_provider)
+        return tallied.attach(meter_provider)
+
     def _branch(self, exporter: Any, what: str) -> Branch | None:
         local = local_lane.consumer_for(exporter)
         if local is not None:
-            return self._made("local", what, *local)
-        consumer = otlp.consumer_for(exporter, what)
-        if consumer is not None:
-            return self._made("otlp", what, consumer, None)
+            consumer, item = local
+            return Branch(*self._lane(what, consumer), item, local_lane.AROUND_A_ROW)
+        over = otlp.consumer_for(exporter, what)
+        if over is not None:
+            return Branch(*self._lane(what, over))
         if type(exporter).__module__.startswith("opentelemetry.exporter.otlp."):
-            _log.info("This OTLP exporter's transport is not as expected: its %s go by the SDK's own pipeline.", what)
+            _log.warning(
+                "This OTLP exporter's transport is not as otel-session expects it: %s go by OpenTelemetry's own "
+                "pipeline, at a higher cost. A newer otel-session may know it.",
+                what,
+            )
         return None
 
-    def _made(self, destination: str, what: str, consumer: Consumer, item: Any) -> Branch:
-        settings = self._settings
-        worker = self._workers.get(destination)
+    def _lane(self, what: str, consumer: Consumer) -> tuple[Any, Worker]:
+        worker = self._workers.get(consumer.name)
         if worker is None:
-            worker = self._workers[destination] = Worker(destination, self._linger_s)
-        limits = Limits(max_bytes=settings.queue_max_bytes, max_age_s=settings.queue_max_age_s)
-        return Branch(worker.add_lane(what, consumer, limits), worker, item)
+            worker = self._workers[consumer.name] = Worker(consumer.name, self._linger_s, self._patience)
+        limits = Limits(max_bytes=self._settings.queue_max_bytes, max_age_s=self._settings.queue_max_age_s)
+        return worker.add_lane(what, consumer, limits), worker
+
+
+def _tell_of_fork(meter_provider: Any, readers: list[metric_readers.CaredReader]) -> None:
+    """Do what the SDK would have done in a child that Python was not told of: a new instance id, running threads."""
+    for provider in (trace.get_tracer_provider(), get_logger_provider(), meter_provider):
+        handle = getattr(provider, "_handle_fork", None)
+        if handle is not None:
+            handle()
+    for reader in readers:
+        reader.restart()
 
 
 class _NoLogs(LogRecordProcessor):

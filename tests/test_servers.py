@@ -13,7 +13,13 @@ import pytest
 from tests import servers
 from tests.servers import postgresql, redis_server  # noqa: F401  # fixtures
 
-HOLD = "import sys, time; from tests import servers\nwith servers.{} () as s: print(s.port, s.folder, flush=True); time.sleep(60)"
+HOLD = """
+import time
+from tests import servers
+with servers.{}() as server:
+    print(server.port, server.folder, flush=True)
+    time.sleep(60)
+"""
 
 
 def _listens(port: int) -> bool:

@@ -20,7 +20,6 @@ from otel_session.wire import Origin
 from otel_session.wire.batches import KEPT, Batch, Consumer, Outcome
 from otel_session.wire.leaves import Leaf, LogLeaf
 
-
 AROUND_A_ROW = 400
 """Bytes of memory that a row takes beside its encoding."""
 

@@ -64,14 +64,14 @@ class GrpcConsumer:
         code, details = error.code(), (error.details() or "")[:_MOST_CHARS]
         connected = not (code is codes.UNAVAILABLE and "failed to connect" in details.lower())
         if code is codes.UNAVAILABLE:
-            self._renew = True  # a channel that could not connect waits longer each time; the official one does this too
+            self._renew = (
+                True  # one that could not connect waits longer each time; the official exporter does this, too
+            )
         unanswered = connected and code in (codes.UNAVAILABLE, codes.DEADLINE_EXCEEDED, codes.CANCELLED)
         too_large = code is codes.RESOURCE_EXHAUSTED and "larger than max" in details
         reason = f"{code.name}: {details}. {_ADVICE.get(code.name, 'See its own log')}"
         retry = code in self._exporter._retryable_error_codes and not too_large
-        return Outcome(
-            False, retry, _pause_of(error), code.name, reason, doubtful=unanswered, too_large=too_large
-        )
+        return Outcome(False, retry, _pause_of(error), code.name, reason, doubtful=unanswered, too_large=too_large)
 
     def _open(self) -> None:
         if self._forked:

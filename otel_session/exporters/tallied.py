@@ -1,12 +1,14 @@
-"""The tallies, as the SDK's own data classes, beside what SDK instruments measured: one export for both."""
+"""The tallies, as the SDK's own data classes, beside what SDK instruments measured: one collection for both."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from opentelemetry.sdk.metrics import Exemplar
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, Exemplar, TraceBasedExemplarFilter
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Histogram,
@@ -19,83 +21,123 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
     Sum,
 )
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation
+from opentelemetry.sdk.metrics.view import DefaultAggregation, ExplicitBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_session._version import __version__
-from otel_session.tallies import Point, Sighting, Tally, all_tallies
+from otel_session.tallies import MAX_SERIES, Point, Sighting, Tally, all_tallies
+from otel_session.wire import forks
 
 _KNOWN = ("opentelemetry.exporter.otlp.proto.", "otel_session.exporters.")
+_NAMES = (
+    "_collect",
+    "_export_lock",
+    "_exporter",
+    "_instrument_class_aggregation",
+    "_instrument_class_temporality",
+    "_set_collect_callback",
+)
+_Collect = Callable[..., MetricsData | None]
 
 
 def attach(meter_provider: Any) -> bool:
-    """Let a provider's readers export the tallies.
+    """Let a provider's readers collect the tallies, too.
 
     Returns:
         Whether all of them do: they are periodic, export by OTLP or into the local store, cumulatively and with
-        explicit buckets. A reader of another kind (Prometheus, console, a vendor's) needs SDK instruments.
+        explicit buckets, and no view changes what is measured. A reader of another kind (Prometheus, console, a
+        vendor's) needs SDK instruments.
     """
-    readers = getattr(meter_provider, "_metric_readers", None)
-    if readers is None:  # before 1.4x
-        readers = getattr(getattr(meter_provider, "_sdk_config", None), "metric_readers", None)
-    if not readers or not all(_fits(reader) for reader in readers):
+    readers = readers_of(meter_provider)
+    settings = getattr(meter_provider, "_sdk_config", None)
+    if not readers or settings is None or getattr(settings, "views", None):
+        return False
+    exemplars = getattr(settings, "exemplar_filter", None)
+    if not isinstance(exemplars, TraceBasedExemplarFilter | AlwaysOffExemplarFilter):
+        return False
+    if not all(_fits(reader) for reader in readers):
         return False
     for reader in readers:
-        if not isinstance(reader._exporter, TalliedExporter):
-            reader._exporter = TalliedExporter(reader._exporter, lambda: meter_provider._sdk_config.resource)
+        if not isinstance(reader._collect, _Collecting):
+            shown = isinstance(exemplars, TraceBasedExemplarFilter)
+            reader._set_collect_callback(_Collecting(reader._collect, settings, exemplars=shown))
     return True
 
 
+def readers_of(meter_provider: Any) -> list[Any]:
+    """A provider's metric readers."""
+    readers = getattr(meter_provider, "_metric_readers", None)
+    if readers is None:  # before they could be added and taken off
+        readers = getattr(getattr(meter_provider, "_sdk_config", None), "metric_readers", None)
+    return list(readers or ())
+
+
 def _fits(reader: Any) -> bool:
-    exporter = getattr(reader, "_exporter", None)
-    if type(reader) is not PeriodicExportingMetricReader or exporter is None:
+    if type(reader) is not PeriodicExportingMetricReader or not all(hasattr(reader, name) for name in _NAMES):
         return False
-    if isinstance(exporter, TalliedExporter):
-        return True
-    if not type(exporter).__module__.startswith(_KNOWN):
+    if not type(reader._exporter).__module__.startswith(_KNOWN) or reader._collect is None:
         return False
-    temporality = getattr(exporter, "_preferred_temporality", None) or {}
-    aggregation = getattr(exporter, "_preferred_aggregation", None) or {}
-    return all(t is AggregationTemporality.CUMULATIVE for t in temporality.values()) and all(
-        isinstance(a, ExplicitBucketHistogramAggregation) for a in aggregation.values()
+    kinds = reader._instrument_class_temporality
+    cumulative = all(kinds.get(kind) is AggregationTemporality.CUMULATIVE for kind in kinds if _counts(kind))
+    aggregations = [a for kind, a in reader._instrument_class_aggregation.items() if _counts(kind)]
+    limits = getattr(reader, "_instrument_class_cardinality_limit", {})
+    return (
+        cumulative
+        and all(_is_usual(aggregation) for aggregation in aggregations)
+        and all(limit == MAX_SERIES for kind, limit in limits.items() if _counts(kind))
     )
 
 
-class TalliedExporter:
-    """An exporter that adds the tallies to each collection; all else is the exporter's own."""
-
-    def __init__(self, exporter: Any, resource: Any) -> None:
-        self._exporter = exporter
-        self._resource = resource
-
-    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> Any:
-        """Export a collection, the tallies with it."""
-        return self._exporter.export(
-            with_tallies(metrics_data, self._resource()), timeout_millis=timeout_millis, **kwargs
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._exporter, name)
+def _counts(kind: type) -> bool:
+    """Whether tallies take the place of this kind of instrument."""
+    return issubclass(kind, metrics.Histogram | metrics.UpDownCounter)
 
 
-def with_tallies(data: MetricsData, resource: Resource) -> MetricsData:
-    """A collection and what is tallied, as one."""
-    scopes = [scope for found in data.resource_metrics for scope in found.scope_metrics]
-    now_ns = time.time_ns()
+def _is_usual(aggregation: Any) -> bool:
+    if isinstance(aggregation, ExplicitBucketHistogramAggregation):
+        return aggregation._boundaries is None and aggregation._record_min_max
+    return isinstance(aggregation, DefaultAggregation)
+
+
+class _Collecting:
+    """A reader's collection, the tallies with it: there is one also when no SDK instrument has measured anything."""
+
+    def __init__(self, collect: _Collect, settings: Any, *, exemplars: bool) -> None:
+        self._collect = collect
+        self._settings = settings
+        self._exemplars = exemplars
+        self._since_ns = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> MetricsData | None:
+        forks.notice()
+        now_ns = time.time_ns()
+        since_ns, self._since_ns = self._since_ns if self._exemplars else sys.maxsize, now_ns
+        return with_tallies(self._collect(*args, **kwargs), self._settings.resource, now_ns, since_ns)
+
+
+def with_tallies(data: MetricsData | None, resource: Resource, now_ns: int, since_ns: int = 0) -> MetricsData | None:
+    """A collection and what is tallied, as one; exemplars since `since_ns`. None when there is nothing at all."""
     by_scope: dict[str, list[Metric]] = {}
     for tally in all_tallies():
-        metric = _metric_of(tally, now_ns)
+        metric = _metric_of(tally, now_ns, since_ns)
         if metric is not None:
             by_scope.setdefault(tally.metric.scope, []).append(metric)
-    scopes += [ScopeMetrics(InstrumentationScope(name, __version__), metrics, "") for name, metrics in by_scope.items()]
-    of = data.resource_metrics[0].resource if data.resource_metrics else resource
-    url = data.resource_metrics[0].schema_url if data.resource_metrics else resource.schema_url
-    return MetricsData([ResourceMetrics(of, scopes, url)])
+    if not by_scope:
+        return data
+    scopes = [scope for found in (data.resource_metrics if data else ()) for scope in found.scope_metrics]
+    for name, found in by_scope.items():
+        same = [s for s in scopes if s.scope.name == name and s.scope.version == __version__]
+        if same:
+            same[0].metrics.extend(found)  # type: ignore[attr-defined]  # a list, whatever its type says
+        else:
+            scopes.append(ScopeMetrics(InstrumentationScope(name, __version__), found, ""))
+    url = data.resource_metrics[0].schema_url if data and data.resource_metrics else resource.schema_url
+    return MetricsData([ResourceMetrics(resource, scopes, url)])
 
 
-def _metric_of(tally: Tally, now_ns: int) -> Metric | None:
-    points = tally.read()
+def _metric_of(tally: Tally, now_ns: int, since_ns: int) -> Metric | None:
+    points = tally.read(since_ns)
     if not points:
         return None
     known = tally.metric

@@ -28,7 +28,6 @@ class Handle:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
-        self._pid = os.getpid()
         self._busy = False
         self._closed = False
         with _registry.lock:
@@ -37,8 +36,7 @@ class Handle:
     @contextmanager
     def use(self) -> Iterator[sqlite3.Connection]:
         """Lend the connection for the block; what SQLite and the file system raise there becomes StoreError."""
-        if os.getpid() != self._pid:
-            self.after_fork_in_child()
+        _registry.notice_fork()
         with self._lock:
             try:
                 connection = self._open()
@@ -53,8 +51,7 @@ class Handle:
 
     def close(self) -> None:
         """Close the connection for good; later use raises StoreError. Closing twice is allowed."""
-        if os.getpid() != self._pid:
-            self.after_fork_in_child()
+        _registry.notice_fork()
         with self._lock:
             self._closed = True
             self.disconnect()
@@ -91,7 +88,6 @@ class Handle:
     def after_fork_in_child(self) -> None:
         """Start anew. A connection is left only when the fork went past Python (a C server's), or in mid-use."""
         self._lock = threading.RLock()
-        self._pid = os.getpid()
         if self._busy and self._connection is not None:
             _registry.abandoned.append(self._connection)  # closing it would undo the parent's transaction
             self._connection, self._busy = None, False
@@ -103,6 +99,7 @@ class _Registry:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.pid = os.getpid()
         self.handles: weakref.WeakSet[Handle] = weakref.WeakSet()
         self.held: list[Handle] = []
         self.abandoned: list[sqlite3.Connection] = []
@@ -122,8 +119,21 @@ class _Registry:
     def after_fork_in_child(self) -> None:
         self.lock = threading.Lock()
         self.held = []
+        self._start_anew()
+
+    def notice_fork(self) -> None:
+        """Do what is to be done after a fork that ran no hooks."""
+        if os.getpid() != self.pid:
+            with self.lock:
+                if os.getpid() != self.pid:
+                    self._start_anew()
+
+    def _start_anew(self) -> None:
+        # All of them, before any is opened: SQLite takes one connection's locks on a file for the whole process's,
+        # and an inherited connection has none.
         for handle in list(self.handles):
             handle.after_fork_in_child()
+        self.pid = os.getpid()
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:

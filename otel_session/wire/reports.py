@@ -50,8 +50,8 @@ class Reporter:
         waiting = _counted((c.lane.what, c.lane.held_count) for c in couriers)
         limits = couriers[0].lane.limits
         _log.warning(
-            "otel-session cannot deliver to %s: %s. Waiting: %s, for at most %g s and %.3g MB each; dropped so far: %s. "
-            "The application is not affected.",
+            "otel-session cannot deliver to %s: %s. Waiting: %s, for at most %g s and %.3g MB each; dropped so far: "
+            "%s. The application is not affected.",
             self._destination,
             reason,
             waiting or "nothing",

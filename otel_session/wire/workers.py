@@ -127,9 +127,7 @@ class Worker:
             if run is not None and run.thread is not None and run.thread.is_alive():
                 return run
             run = _Run()
-            run.thread = threading.Thread(
-                target=self._work, args=(run,), name=f"otel_session-{self.name}", daemon=True
-            )
+            run.thread = threading.Thread(target=self._work, args=(run,), name=f"otel_session-{self.name}", daemon=True)
             self._run = run
             contextvars.Context().run(run.thread.start)  # nobody's: not of the request that happens to be first
         except RuntimeError:  # no more threads to be had

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from opentelemetry import context as otel_context
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import SpanKind
 
 from otel_session import attributes as names
@@ -25,10 +26,22 @@ from otel_session.instrumentors.flask.attributes import (
     span_name,
 )
 from otel_session.instrumentors.flask.request import ENVIRON_KEY, ServedRequest, current_span_is_local
+from otel_session.instruments import Measured, Recorder
+from otel_session.tallies import Metric
 
 SCOPE = "otel_session.flask"
 _MAX_SEARCHED_CHARS = 8_192
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)  # advised by semconv
+_KEPT_MOST = 2_000
+_SLOW_S = 0.5
+"""A request that takes longer is kept as an exemplar, and so is one that failed."""
+_DURATION = Metric(
+    SCOPE,
+    names.METRIC_HTTP_SERVER_REQUEST_DURATION,
+    "s",
+    "Duration of HTTP server requests.",
+    (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),  # advised by semconv
+)
+_ACTIVE = Metric(SCOPE, names.METRIC_HTTP_SERVER_ACTIVE_REQUESTS, "{request}", "Number of active HTTP server requests.")
 
 
 class Server:
@@ -38,18 +51,10 @@ class Server:
         self.settings = settings
         self.http = http
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
-        meter = metrics.get_meter(SCOPE, meter_provider=meter_provider)
-        self._duration = meter.create_histogram(
-            names.METRIC_HTTP_SERVER_REQUEST_DURATION,
-            unit="s",
-            description="Duration of HTTP server requests.",
-            explicit_bucket_boundaries_advisory=_BUCKETS,
-        )
-        self._active = meter.create_up_down_counter(
-            names.METRIC_HTTP_SERVER_ACTIVE_REQUESTS,
-            unit="{request}",
-            description="Number of active HTTP server requests.",
-        )
+        self._duration = Measured(_DURATION, meter_provider)
+        self._active = Measured(_ACTIVE, meter_provider)
+        self._arrived: dict[tuple[str, str], tuple[dict[str, Any], Recorder]] = {}
+        self._measured: dict[tuple[Any, ...], Recorder] = {}
 
     def serve(
         self, environ: dict[str, Any], start_response: Callable[..., Any], inner: Callable[..., Any], *, span: bool
@@ -121,17 +126,32 @@ class Server:
         )
 
     def _count(self, environ: dict[str, Any], context: Context) -> Callable[[ServedRequest, float], None]:
-        counted = {
-            names.HTTP_REQUEST_METHOD: method_of(environ),
-            names.URL_SCHEME: environ.get("wsgi.url_scheme", "http"),
-        }
-        self._active.add(1, counted, context)
+        key = (method_of(environ), environ.get("wsgi.url_scheme", "http"))
+        known = self._arrived.get(key)
+        if known is None:
+            counted = {names.HTTP_REQUEST_METHOD: key[0], names.URL_SCHEME: key[1]}
+            known = counted, self._active.series(counted)
+            if len(self._arrived) < _KEPT_MOST:
+                self._arrived[key] = known
+        counted, active = known
+        active.add(1, context)
 
         def on_end(request: ServedRequest, seconds: float) -> None:
-            self._active.add(-1, counted, request.context)
-            self._duration.record(seconds, _measured(request, counted), request.context)
+            active.add(-1, context)
+            notable = seconds >= _SLOW_S or request.error_type is not None
+            self._series(request, key, counted).add(seconds, request.context, notable=notable)
 
         return on_end
+
+    def _series(self, request: ServedRequest, arrived: tuple[str, str], counted: dict[str, Any]) -> Recorder:
+        version = protocol_version(request.environ)
+        key = (arrived, version, request.status, request.route, request.error_type)
+        found = self._measured.get(key)
+        if found is None:
+            found = self._duration.series(_measured(request, counted))
+            if len(self._measured) < _KEPT_MOST:
+                self._measured[key] = found
+        return found
 
     def _identify(self, environ: dict[str, Any], base: Context) -> Identity:
         return propagation.identify(propagators.incoming_of(environ, _getter), base, self.settings)
@@ -171,11 +191,42 @@ def _without_remote_span(context: Context) -> Context:
 def _extracted(environ: dict[str, Any], ambient: Context) -> Context:
     # What a middleware around us put into the context stays; whoever is in it is not who sent this request.
     base = ambient if here.current(ambient) is None else here.without_identity(ambient)
+    if not _carriers.can_extract(environ):
+        return base
     try:
         return propagate.extract(environ, base, _getter)
     except Exception:  # another propagator's failure on a hostile header
         report("propagate.extract")
         return base
+
+
+class _Carriers:
+    """Knows which headers the global propagator reads: most requests have none of them."""
+
+    def __init__(self) -> None:
+        self._known: Any = None
+        self._keys: tuple[str, ...] | None = None
+
+    def can_extract(self, environ: dict[str, Any]) -> bool:
+        textmap = propagate.get_global_textmap()
+        if textmap is not self._known:
+            self._keys, self._known = _keys_read_by(textmap), textmap
+        return self._keys is None or any(key in environ for key in self._keys)
+
+
+def _keys_read_by(textmap: Any) -> tuple[str, ...] | None:
+    """The environ keys a propagator reads; None when it does not say all."""
+    if isinstance(textmap, propagators.SessionPropagator):
+        return ()
+    inner = getattr(textmap, "_propagators", None)
+    if type(textmap) is CompositePropagator and inner is not None:
+        keys = [_keys_read_by(one) for one in inner]
+        return None if None in keys else tuple(k for found in keys if found for k in found)
+    fields = textmap.fields
+    return tuple(propagators.environ_key(name) for name in fields) if fields else None
+
+
+_carriers = _Carriers()
 
 
 class _EnvironGetter:

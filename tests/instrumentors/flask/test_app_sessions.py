@@ -134,6 +134,7 @@ def test_inherited_interfaces(telemetry: testing.Captured, order: tuple[type, ty
     assert [[name for name, _ in children] for children in _children(telemetry)] == [
         ["session_store.load", "session_store.save"]
     ] * 4
+    assert len(telemetry.spans()) == 3 * 4
 
 
 def test_interfaces_are_put_back(tmp_path: pathlib.Path) -> None:
