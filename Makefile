@@ -22,6 +22,10 @@ types: $(VENV)/.ready
 	$(BIN)/mypy --strict tests/typing/api.py
 	cd examples/flask_app && ../../$(BIN)/mypy --strict app.py deals
 
+# What each part costs, side by side.
+bench: $(VENV)/.ready
+	$(BIN)/python tests/bench/run.py
+
 # Real OpenTelemetry Collector and Jaeger, built from their Go modules into a cache folder outside the checkout.
 backends:
 	$(PYTHON) deploy/backends/build.py

@@ -228,6 +228,9 @@ def disabled_instrumentations(environ: Mapping[str, str] | None = None) -> froze
     )
 
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+
+
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
     """The official HTTP instrumentations' own variables, compiled.
@@ -239,6 +242,8 @@ class HttpConfig:
             (`OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST`), or None.
         response_headers: The same for response headers.
         sanitize: Matches names of captured headers whose value is hidden, beside those always hidden.
+        known_methods: HTTP methods that may name spans and metrics (`OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`,
+            comma-separated, instead of the default ones); others count as `_OTHER`.
         exception_events: Whether exceptions become span events (`OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN` is not
             `logs`).
     """
@@ -247,6 +252,7 @@ class HttpConfig:
     request_headers: re.Pattern[str] | None
     response_headers: re.Pattern[str] | None
     sanitize: re.Pattern[str] | None
+    known_methods: frozenset[str]
     exception_events: bool
 
     @classmethod
@@ -259,11 +265,13 @@ class HttpConfig:
         variables = environment() if environ is None else environ
         prefix = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
         flask = "OTEL_PYTHON_FLASK_EXCLUDED_URLS"
+        methods = variables.get("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "").strip()
         return cls(
             excluded=_patterns(variables, flask if flask in variables else "OTEL_PYTHON_EXCLUDED_URLS"),
             request_headers=_patterns(variables, prefix + "SERVER_REQUEST", whole=True),
             response_headers=_patterns(variables, prefix + "SERVER_RESPONSE", whole=True),
             sanitize=_patterns(variables, prefix + "SANITIZE_FIELDS", whole=True),
+            known_methods=frozenset(m.strip() for m in methods.split(",") if m.strip()) if methods else _METHODS,
             exception_events=variables.get("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "").strip() != "logs",
         )
 

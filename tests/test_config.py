@@ -197,7 +197,11 @@ def test_http_config() -> None:
     assert http.request_headers.match("x-thing")
     assert not http.request_headers.match("not-x-thing")
     assert http.exception_events is False
-    assert HttpConfig.load({}) == HttpConfig(None, None, None, None, True)
+    default = HttpConfig.load({})
+    assert (default.excluded, default.request_headers, default.response_headers, default.sanitize) == (None,) * 4
+    assert default.exception_events is True
+    assert {"GET", "POST", "PATCH", "QUERY"} < default.known_methods
+    assert HttpConfig.load({"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS": "GET, PURGE"}).known_methods == {"GET", "PURGE"}
     with pytest.raises(ConfigError, match=r"OTEL_PYTHON_EXCLUDED_URLS is '\('; expected regular expressions"):
         HttpConfig.load({"OTEL_PYTHON_EXCLUDED_URLS": "("})
 

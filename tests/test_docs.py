@@ -23,6 +23,7 @@ OWN_NAMES = sorted(
     value
     for name, value in vars(attributes).items()
     if name.isupper()
+    and isinstance(value, str)
     and (
         name.startswith(("METRIC_", "EVENT_", "SPAN_"))
         or value.startswith(("otel_session.", "session_store.", "sqlalchemy."))

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.environments import python_with
-from tests.started import COOKIE, Browser, environ_for, flask_folder, started, visited
+from tests.started import COOKIE, Browser, Telemetry, environ_for, flask_folder, started, visited
 
 COMMAND = ("opentelemetry-instrument", "flask", "--app", "app", "run", "--port", "{port}")
 # What the application can see of us: patched functions, processors, propagators.
@@ -71,14 +71,20 @@ def test_the_probe_sees_hooks(python: pathlib.Path, folder: pathlib.Path) -> Non
 
 @pytest.mark.parametrize("disabled", ["*", "otel_session", "some, otel_session"])
 def test_all_of_ours_disabled(python: pathlib.Path, folder: pathlib.Path, disabled: str) -> None:
-    """OTEL_PYTHON_DISABLED_INSTRUMENTATIONS with * or otel_session: no cookie, no header, no hook, no telemetry."""
+    """OTEL_PYTHON_DISABLED_INSTRUMENTATIONS with * or otel_session: no cookie, header, hook, nor telemetry of the app.
+
+    The pipeline itself is not an instrumentation: it stays, and says of itself that nothing went through it.
+    """
     with started(python, folder, *COMMAND, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=disabled) as app:
         (browser,) = visited(app.url, 1)
         hooks = Browser(app.url).get("/probe").body
         app.stop()
     assert_serves_as_without_us(browser)
     assert hooks == ""
-    assert not app.store.exists()
+    if app.store.exists():
+        telemetry = Telemetry.read(app.store)
+        assert (telemetry.counts["spans"], telemetry.counts["logs"]) == (0, 0)
+        assert all(name.startswith(("otel.sdk.", "otel_session.")) for name in telemetry.metric_names)
 
 
 @pytest.mark.parametrize("disabled", ["otel_session_flask", "flask"])

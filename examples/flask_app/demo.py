@@ -96,7 +96,7 @@ def drive(folder: str, store: str, counted: str) -> list[Browser]:
             thread.join()
         time.sleep(1)  # the scores are worked out after the responses
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)
         server.wait(timeout=30)
     return browsers
 

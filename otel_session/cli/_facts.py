@@ -48,7 +48,9 @@ def is_statement(span: SpanView) -> bool:
 
 def query_text(span: SpanView) -> str:
     """The statement's text on one line, `""` when it was not recorded."""
-    return " ".join((text(span.attributes, names.DB_QUERY_TEXT) or text(span.attributes, names.OLD_DB_STATEMENT)).split())
+    return " ".join(
+        (text(span.attributes, names.DB_QUERY_TEXT) or text(span.attributes, names.OLD_DB_STATEMENT)).split()
+    )
 
 
 def exceptions_of(node: Node) -> list[EventView]:

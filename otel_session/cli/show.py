@@ -16,6 +16,7 @@ from otel_session.cli._render import build_changes, timeline
 from otel_session.cli._session import previous_session, summarize, users
 from otel_session.cli._source import UnknownSessionError, add_store_argument, find_session, opened_store
 from otel_session.cli._terminal import Piece, Screen, open_screen, write
+from otel_session.cli._text import plural
 from otel_session.cli._tree import Forest, grow
 from otel_session.cli._units import parse_count, parse_span
 from otel_session.store.decode import LogView, SpanView, decode_log, decode_span
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         spans, logs = reader.spans(session_id), reader.logs(session_id)
     if not spans and not logs:
         raise UnknownSessionError(f"Session {session_id!r} was deleted just now, to keep the store within its limits.")
-    story = _read(session_id, spans, logs)
+    story = _read(session_id, spans, logs, access_lines=args.full or args.json)
     if args.json:
         write([write_json(session_as_json(story.summary, story.previous_id, story.users, story.forest))])
         return 0
@@ -93,13 +94,25 @@ class _Story:
     previous_id: str | None
     users: list[str]
     forest: Forest
+    access_lines_hidden: int
 
 
-def _read(session_id: str, spans: Sequence[SpanRow], logs: Sequence[LogRow]) -> _Story:
+# What web servers log of each request; the request's own line says the same and more.
+_MORE = "--full shows every statement, whole messages, stack traces and SQL"
+_ACCESS_LOGGERS = frozenset({"werkzeug", "gunicorn.access", "uvicorn.access", "hypercorn.access"})
+_WARN = 13
+
+
+def _read(session_id: str, spans: Sequence[SpanRow], logs: Sequence[LogRow], *, access_lines: bool) -> _Story:
     span_views, log_views = [decode_span(row) for row in spans], [decode_log(row) for row in logs]
     everything: list[SpanView | LogView] = [*span_views, *log_views]
+    told = [log for log in log_views if access_lines or log.scope not in _ACCESS_LOGGERS or log.severity >= _WARN]
     return _Story(
-        summarize(session_id, spans, logs), previous_session(everything), users(everything), grow(span_views, log_views)
+        summary=summarize(session_id, spans, logs),
+        previous_id=previous_session(everything),
+        users=users(everything),
+        forest=grow(span_views, told),
+        access_lines_hidden=len(log_views) - len(told),
     )
 
 
@@ -115,6 +128,9 @@ def _lines(story: _Story, detail: Detail, screen: Screen) -> Iterator[str]:
     yield ""
     yield pen.margin.heading()
     yield from timeline(forest, changes, pen)
-    if pen.hidden and not detail.full:
+    if (pen.hidden or story.access_lines_hidden) and not detail.full:
         yield ""
-        yield screen.line(Piece("--full shows every statement, whole messages, stack traces and SQL", "dim"))
+        yield screen.line(Piece(_MORE, "dim"))
+        if story.access_lines_hidden:
+            hidden = plural(story.access_lines_hidden, "access log line")
+            yield screen.line(Piece(f"{hidden} left out: the requests say the same", "dim"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from otel_session.exceptions import StoreError
@@ -45,8 +46,11 @@ class LocalConsumer:
         say_kept(self._signal)
         return KEPT
 
-    def abort(self) -> None:
-        """A transaction is short: nothing is given up."""
+    def watch(self, trouble: Callable[[Outcome], None]) -> None:
+        """A transaction is one attempt: there is nothing to hear of in the middle of it."""
+
+    def end(self) -> None:
+        """Nothing to close: the file is shared, and a transaction is short."""
 
     def after_fork(self) -> None:
         """The store notices forks itself."""

@@ -7,7 +7,9 @@ export waits for ever) and the parent's connections (two processes talk on one).
 from __future__ import annotations
 
 import functools
+import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,19 @@ from otel_session.wire import forks
 from otel_session.wire.workers import Patience
 
 _LEAST_S = 0.5
+_LEAST_BETWEEN_LINES_S = 600.0
+
+
+class _RareLogger(logging.Logger):
+    """For an official client that writes several lines for each export that fails: one in ten minutes is passed on."""
+
+    _last_s = float("-inf")
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Pass an error on, if the last one was long ago."""
+        if record.levelno >= logging.ERROR and time.monotonic() - self._last_s > _LEAST_BETWEEN_LINES_S:
+            self._last_s = time.monotonic()
+            logging.getLogger("otel_session").warning("%s. Metrics are sent again later.", record.getMessage())
 
 
 class CaredReader:
@@ -31,6 +46,9 @@ class CaredReader:
         self._shutdown = reader.shutdown
         reader._set_collect_callback(self)
         reader.shutdown = functools.partial(self._end)
+        client: Any = getattr(reader._exporter, "_client", None)
+        if hasattr(client, "_logger"):
+            client._logger = _RareLogger("otel_session.metrics")
         forks.renew(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -66,16 +67,17 @@ _abandoned: list[Any] = []
 
 
 class _Attempts:
-    """The transport, remembering of one batch's requests how they ended."""
+    """The transport, remembering of one batch's requests how they ended, and telling of trouble at once."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
+        self.trouble: Callable[[Outcome], None] | None = None
         self.begin()
 
     def begin(self) -> None:
         """Forget the requests before."""
         self.last: Any = None
-        self.resent = 0
+        self.resent = self._errors = 0
         self._unanswered = False
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
@@ -83,7 +85,12 @@ class _Attempts:
         self.resent += self._unanswered
         self.last = result = self._transport.request(*args, **kwargs)
         if result.status_code is None:
-            self._unanswered = self._unanswered or of_error(result.error, "").doubtful
+            outcome = of_error(result.error, _VARIABLE)
+            self._unanswered = self._unanswered or outcome.doubtful
+            self._errors += 1
+            # The client repeats the first at once: a connection may have been closed while it was not in use.
+            if self.trouble is not None and self._errors > 1:
+                self.trouble(outcome)
         return result
 
     def header(self, name: str) -> str | None:
@@ -138,8 +145,9 @@ class HttpConsumer:
             )
         self._attempts.begin()
         self._client._timeout = self._timeout_s if timeout_s is None else min(self._timeout_s, timeout_s)
-        result = self._client.export(data)
-        return self._judged(result)._replace(resent=self._attempts.resent)
+        outcome = self._judged(self._client.export(data))
+        self._attempts.last = None  # an answer that stays alive keeps its connection open
+        return outcome._replace(resent=self._attempts.resent)
 
     def _judged(self, result: Any) -> Outcome:
         status = result.status_code
@@ -151,9 +159,14 @@ class HttpConsumer:
             outcome = of_error(result.error, _VARIABLE)
         return outcome._replace(doubtful=outcome.doubtful or self._attempts.doubtful)
 
-    def abort(self) -> None:
-        """Wake a wait between retries."""
+    def watch(self, trouble: Callable[[Outcome], None]) -> None:
+        """Hear of a failure while the client still retries, which it does for up to the export time-out."""
+        self._attempts.trouble = trouble
+
+    def end(self) -> None:
+        """Wake a wait between retries, and close the connections."""
         self._client._shutdown_event.set()
+        self._attempts.close()
 
     def after_fork(self) -> None:
         """Connections of its own, and an event whose lock nobody holds."""

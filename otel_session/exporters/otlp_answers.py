@@ -90,7 +90,7 @@ def of_error(error: BaseException | None, endpoint: str) -> Outcome:
     if kinds.keys() & {"ReadTimeout", "ReadTimeoutError", "TimeoutError"}:
         return _unanswered("ReadTimeout", "it does not answer in time. See its own log, or OTEL_EXPORTER_OTLP_TIMEOUT")
     if error is None:
-        return _unanswered("cancelled", "it was given up at the end of the process")
+        return _unanswered("cancelled", "")  # the process ends
     kind = next(reversed(kinds))
     return _unanswered(kind, f"the connection broke ({kind}). See its own log")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from otel_session import wire
@@ -57,21 +58,22 @@ class GrpcConsumer:
             return of_body(self._call(wire.frame_request(batch.items), metadata=exporter._headers, timeout=limit_s))
         except grpc.RpcError as error:
             return self._judged(error, grpc.StatusCode)
-        except ValueError as error:  # the channel was closed under us
-            return Outcome(False, not self._aborted, cause="closed", reason=str(error)[:_MOST_CHARS])
+        except ValueError:  # the channel was closed under us
+            return Outcome(False, not self._aborted, cause="closed")
 
     def _judged(self, error: Any, codes: Any) -> Outcome:
         code, details = error.code(), (error.details() or "")[:_MOST_CHARS]
-        connected = not (code is codes.UNAVAILABLE and "failed to connect" in details.lower())
+        pause_s = _pause_of(error)
+        connected = pause_s is None and "failed to connect" not in details.lower()
         if code is codes.UNAVAILABLE:
             self._renew = (
                 True  # one that could not connect waits longer each time; the official exporter does this, too
             )
         unanswered = connected and code in (codes.UNAVAILABLE, codes.DEADLINE_EXCEEDED, codes.CANCELLED)
         too_large = code is codes.RESOURCE_EXHAUSTED and "larger than max" in details
-        reason = f"{code.name}: {details}. {_ADVICE.get(code.name, 'See its own log')}"
+        reason = "" if self._aborted else f"{code.name}: {details}. {_ADVICE.get(code.name, 'See its own log')}"
         retry = code in self._exporter._retryable_error_codes and not too_large
-        return Outcome(False, retry, _pause_of(error), code.name, reason, doubtful=unanswered, too_large=too_large)
+        return Outcome(False, retry, pause_s, code.name, reason, doubtful=unanswered, too_large=too_large)
 
     def _open(self) -> None:
         if self._forked:
@@ -82,7 +84,10 @@ class GrpcConsumer:
         self._call = None
         self._exporter._initialize_channel_and_stub()
 
-    def abort(self) -> None:
+    def watch(self, trouble: Callable[[Outcome], None]) -> None:
+        """One attempt is one call: there is nothing to hear of in the middle of it."""
+
+    def end(self) -> None:
         """Close the channel: a call under way ends."""
         self._aborted = True
         self._exporter._channel.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from .origins import Origin
@@ -92,8 +92,11 @@ class Consumer(Protocol):
     def consume(self, batch: Batch, timeout_s: float | None = None) -> Outcome:
         """Deliver a batch within the consumer's own time limit, or within `timeout_s` where that is less."""
 
-    def abort(self) -> None:
-        """Give up an attempt under way: the process ends. Called from another thread."""
+    def watch(self, trouble: Callable[[Outcome], None]) -> None:
+        """Call this when a request has failed and the attempt goes on."""
+
+    def end(self) -> None:
+        """Give up an attempt under way and close connections: the process ends. Called from another thread."""
 
     def after_fork(self) -> None:
         """Let go of what must not be shared with the parent process; take no lock that a fork may leave taken."""

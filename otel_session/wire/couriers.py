@@ -25,16 +25,25 @@ class Courier:
     Attributes:
         failing: What became of the last attempt, while it failed.
         observe: Gets the duration of each attempt in seconds, and what became of it.
+        changed: Called when an attempt that goes on is in trouble.
     """
 
     def __init__(self, lane: Lane, consumer: Consumer) -> None:
         self.lane = lane
         self.consumer = consumer
         self.observe: Callable[[float, Outcome], None] | None = None
+        self.failing: Outcome | None = None
+        self.changed: Callable[[], None] | None = None
+        consumer.watch(self._hear)
         self._reset()
 
+    def _hear(self, outcome: Outcome) -> None:
+        self.failing = outcome
+        if self.changed is not None:
+            self.changed()
+
     def _reset(self) -> None:
-        self.failing: Outcome | None = None
+        self.failing = None
         self._failures = 0
         self._not_before_s = 0.0
         self._asked_pause = False
@@ -91,7 +100,7 @@ class Courier:
         if until_s is None:
             return None
         left_s = until_s - time.monotonic()
-        return min(left_s, KNOWN_BAD_S) if self._failures else left_s
+        return min(left_s, KNOWN_BAD_S) if self.failing is not None else left_s
 
     def _hand_over(self, batch: Batch, timeout_s: float | None) -> int | None:
         """Try one batch: in how many parts it waits again, or None when the consumer is to be left alone."""

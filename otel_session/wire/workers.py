@@ -21,6 +21,15 @@ _JOIN_S = 0.2
 _SHARE = 0.8  # of the patience: the rest is for metrics
 
 
+_process_ends = False
+
+
+def end_of_process() -> None:
+    """From now on a flush is the last one: a far end that is to be left alone is asked once more, a bad one briefly."""
+    global _process_ends
+    _process_ends = True
+
+
 class Patience:
     """How long the end of the process may be put off in all, in seconds, whoever asks for it."""
 
@@ -107,7 +116,9 @@ class Worker:
     def add_lane(self, what: str, consumer: Consumer, limits: Limits) -> Lane:
         """A further lane to this far end."""
         lane = Lane(what, limits, self._woken)
-        self.couriers.append(Courier(lane, consumer))
+        courier = Courier(lane, consumer)
+        courier.changed = self._look
+        self.couriers.append(courier)
         return lane
 
     def _woken(self, full: bool) -> None:
@@ -164,8 +175,11 @@ class Worker:
         done = True
         for courier in self.couriers:
             done = courier.deliver(until_s, last=last) and done
-            self._reporter.look(self.couriers)
+            self._look()
         return done
+
+    def _look(self) -> None:
+        self._reporter.look(self.couriers)
 
     def flush(self, timeout_s: float, *, last: bool = False) -> bool:
         """Hand over all that is queued now.
@@ -180,6 +194,9 @@ class Worker:
         forks.notice()
         if not any(courier.lane.held_count for courier in self.couriers):
             return True
+        last = last or _process_ends
+        if last and any(courier.failing is not None for courier in self.couriers):
+            timeout_s = min(timeout_s, KNOWN_BAD_S)
         until_s = time.monotonic() + timeout_s
         run = self._start()
         if run is not None:
@@ -197,19 +214,17 @@ class Worker:
         forks.notice()
         lane.close()
         started_s = time.monotonic()
-        failing = any(courier.failing is not None for courier in self.couriers)
-        patience_s = self._patience.left_s * _SHARE
-        done = not lane.held_count or self.flush(min(patience_s, KNOWN_BAD_S) if failing else patience_s, last=True)
+        if lane.held_count:
+            self.flush(self._patience.left_s * _SHARE, last=True)
         lane.abandon()
         if all(courier.lane.closed for courier in self.couriers):
-            self._end(done)
+            self._end()
         self._patience.spend(time.monotonic() - started_s)
 
-    def _end(self, done: bool) -> None:
+    def _end(self) -> None:
+        for courier in self.couriers:
+            courier.consumer.end()
         run = self._run
-        if not done:
-            for courier in self.couriers:
-                courier.consumer.abort()
         if run is not None and run.thread is not None:
             run.stop = True
             run.ring()

@@ -328,7 +328,21 @@ def test_colours_in_log_messages_are_taken_out(shown: Callable[..., str]) -> Non
     """The development server's access log reads as text, not as written-out colour sequences."""
     visit = Visit(ID)
     visit.log(None, '127.0.0.1 - - "\x1b[31m\x1b[1mPOST /login HTTP/1.1\x1b[0m" 401 -', 0, logger="werkzeug")
-    assert '"POST /login HTTP/1.1" 401 -' in shown(visit)
+    assert '"POST /login HTTP/1.1" 401 -' in shown(visit, also=("--full",))
+
+
+def test_access_lines_are_left_out_and_counted(shown: Callable[..., str]) -> None:
+    """What a web server logs of each request is not shown, its warnings are; --full and --json show all of it."""
+    visit = Visit(ID)
+    visit.log(None, "GET / 200", 0, logger="werkzeug")
+    visit.log(None, "GET / 200", 1, logger="gunicorn.access")
+    visit.log(None, "the app's own line", 2, logger="werkzeug.shop")
+    out = shown(visit)
+    assert "GET / 200" not in out
+    assert "the app's own line" in out
+    assert "2 access log lines left out" in out
+    assert shown(also=("--full",)).count("GET / 200") == 2
+    assert len(json.loads(shown(also=("--json",)))["logs"]) == 3
 
 
 @pytest.mark.parametrize("typed", [ID, ID[:8], f"[{ID[:8]}]", ID[:3], f" {ID[:8]} "])

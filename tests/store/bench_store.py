@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from otel_session.store import FLAG_REQUEST, FLAG_STATEMENT, SpanRow, StoreReader, TelemetryStore
 
 BATCH = 2_000
-STEP = 250_000
+STEP = 500_000
 LONG = "long"
 
 

@@ -103,15 +103,18 @@ def test_attributes_encoded_ahead_join_a_span_by_concatenation():
     assert [pair.key for pair in joined.attributes] == ["http.route", "session.id", "correlation.id"]
 
 
-def test_a_dictionary_that_grows_meanwhile_is_encoded_as_it_was():
+@pytest.mark.parametrize("kind", [dict, BoundedAttributes])
+def test_attributes_that_grow_meanwhile_are_encoded_as_they_were(kind):
     """Something that adds to the attributes while they are gone through does no harm."""
 
     class Adding(list):
         def __iter__(self):
-            attributes[f"more {len(attributes)}"] = 1
+            held[f"more {len(held)}"] = 1
             return super().__iter__()
 
-    attributes: dict[str, object] = {"a": 1, "b": Adding([1]), "c": 2}
+    attributes = {} if kind is dict else BoundedAttributes(immutable=False)
+    held = attributes if kind is dict else attributes._dict  # past the copies that a log record's attributes make
+    held |= {"a": 1, "b": Adding([1]), "c": 2}
     assert list(decode(attributes)) == ["a", "b", "c"]
     assert list(attributes) == ["a", "b", "c", "more 3"]
 

@@ -117,6 +117,21 @@ def test_a_body_the_official_encoder_raises_for_is_sent_as_text():
     assert decoded_record(record).body.string_value == "{1, 2}"
 
 
+class Severity:
+    def __init__(self, value):
+        self.value = value
+
+
+@pytest.mark.parametrize(
+    ("severity", "sent"),
+    [(SeverityNumber.WARN, 13), (None, 0), (17, 0), (Severity(2**40 + 5), 0), (Severity("high"), 0)],
+)
+def test_a_severity_is_one_of_the_enumeration_or_not_sent(severity, sent):
+    """A bare number is no severity to the official encoder; one that fits no enumeration is left out."""
+    record = LogRecord(body="b", severity_number=severity)
+    assert decoded_record(ReadableLogRecord(record, Resource({}))).severity_number == sent
+
+
 things = st.one_of(our.scalars, st.builds(object), st.text(), st.floats())
 
 

@@ -15,6 +15,9 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from opentelemetry.sdk.metrics import AlwaysOnExemplarFilter, Counter, Exemplar, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    Buckets,
+    ExponentialHistogram,
+    ExponentialHistogramDataPoint,
     Gauge,
     InMemoryMetricReader,
     Metric,
@@ -161,6 +164,27 @@ def test_a_metric_without_points_is_sent_as_officially():
     """A metric that has no points, or is of an unknown kind, is sent with its name alone."""
     empty = data_of(Metric("gauge", "", "", Gauge([])), Metric("unknown", "", "", object()))
     assert our_request(empty) == official_request(empty)
+
+
+@pytest.mark.parametrize("counts", [[], [0], [1, 2]])
+def test_buckets_and_flags_of_an_exponential_histogram_are_sent_as_officially(counts):
+    """A side without buckets is left out, one with is not; flags and the scale are kept."""
+    odd = ExponentialHistogramDataPoint(
+        attributes={"a": 1},
+        start_time_unix_nano=1,
+        time_unix_nano=2,
+        count=3,
+        sum=-1.5,
+        scale=-3,
+        zero_count=1,
+        positive=Buckets(-7, counts),
+        negative=Buckets(0, counts[1:]),
+        flags=1,
+        min=-1.0,
+        max=2.0,
+    )
+    data = data_of(Metric("m", "", "", ExponentialHistogram([odd], AggregationTemporality.DELTA)))
+    assert our_request(data) == official_request(data)
 
 
 def test_a_sum_beyond_64_bits_is_sent_as_a_double():

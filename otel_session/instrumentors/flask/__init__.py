@@ -19,7 +19,7 @@ from otel_session import config
 from otel_session._guard import report
 from otel_session.config import HttpConfig
 from otel_session.instrumentors._base import Instrumentor
-from otel_session.instrumentors.flask import known_later
+from otel_session.instrumentors.flask import access_lines, known_later
 from otel_session.instrumentors.flask.app_sessions import AppSessionWatcher
 from otel_session.instrumentors.flask.request import ENVIRON_KEY, ServedRequest
 from otel_session.instrumentors.flask.server import Server
@@ -59,6 +59,7 @@ class FlaskInstrumentor(Instrumentor):
         ):
             self._patch(name, make)
         flask.got_request_exception.connect(_unhandled)
+        access_lines.watch()
 
     def _again(self, **kwargs: Any) -> None:
         apps = [a for a in (kwargs.get("app"), *(kwargs.get("apps") or ())) if a is not None]
@@ -76,6 +77,7 @@ class FlaskInstrumentor(Instrumentor):
             if Flask.__dict__[name] is ours:
                 setattr(Flask, name, original)
         flask.got_request_exception.disconnect(_unhandled)
+        access_lines.unwatch()
         self._watcher.remove()
         self._apps, self._everywhere = weakref.WeakSet(), False
 

@@ -10,7 +10,6 @@ from otel_session import attributes as names
 from otel_session import scrub
 from otel_session.config import HttpConfig
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 _VERSIONS = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2": "2", "HTTP/2.0": "2", "HTTP/3": "3", "HTTP/3.0": "3"}
 _MAX_VALUE_CHARS = 2_048
 
@@ -39,15 +38,15 @@ class LazyAttributes(Mapping[str, Any]):
         return len(self._all())
 
 
-def method_of(environ: Mapping[str, Any]) -> str:
-    """The request's method, `_OTHER` when it is none of those that HTTP knows (so that it cannot flood metrics)."""
+def method_of(environ: Mapping[str, Any], config: HttpConfig) -> str:
+    """The request's method, `_OTHER` when it is none of the known ones (so that it cannot flood metrics)."""
     method = environ.get("REQUEST_METHOD", "")
-    return method if method in _METHODS else "_OTHER"
+    return method if method in config.known_methods else "_OTHER"
 
 
-def span_name(environ: Mapping[str, Any]) -> str:
-    """What the server span's name begins with: the method, or `HTTP` for one that HTTP does not know."""
-    method = method_of(environ)
+def span_name(environ: Mapping[str, Any], config: HttpConfig) -> str:
+    """What the server span's name begins with: the method, or `HTTP` for one that is not known."""
+    method = method_of(environ, config)
     return "HTTP" if method == "_OTHER" else method
 
 
@@ -58,7 +57,7 @@ def protocol_version(environ: Mapping[str, Any]) -> str | None:
 
 def request_attributes(environ: Mapping[str, Any], config: HttpConfig) -> dict[str, Any]:
     """What is known when the request arrives. Sensitive parameters and headers are masked."""
-    method = method_of(environ)
+    method = method_of(environ, config)
     scheme = environ.get("wsgi.url_scheme", "http")
     found: dict[str, Any] = {
         names.HTTP_REQUEST_METHOD: method,

@@ -26,6 +26,8 @@ from otel_session.propagators import BothResponsePropagators, SessionResponsePro
 
 ENVIRON_KEY = "otel_session.request"
 """Where the environ keeps the request, so that an application inside an application makes no second span."""
+CONTEXT_KEY = "otel_session.context"
+"""Where it keeps the request's context after the request has ended, for what the server still says of it."""
 
 _NOT_MODIFIED = 304
 _PROXY_FIX = "werkzeug.proxy_fix.orig"
@@ -144,6 +146,7 @@ class ServedRequest:
             return
         self._ended = True
         self.environ.pop(ENVIRON_KEY, None)
+        self.environ[CONTEXT_KEY] = self.context
         try:
             self._on_end(self, perf_counter() - self._started)
             if self.span is not None:
@@ -172,7 +175,7 @@ class ServedRequest:
             told[names.HTTP_RESPONSE_STATUS_CODE] = self.status
         if self.route is not None:
             told[names.HTTP_ROUTE] = self.route
-            span.update_name(f"{span_name(self.environ)} {self.route}")
+            span.update_name(f"{span_name(self.environ, self._http)} {self.route}")
         error_type = self.error_type
         if error_type is not None:
             told[names.ERROR_TYPE] = error_type

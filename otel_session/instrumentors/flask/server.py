@@ -111,7 +111,7 @@ class Server:
             return {**request_attributes(environ, self.http), **identity.request_attributes()}
 
         span = self._tracer.start_span(
-            span_name(environ),
+            span_name(environ, self.http),
             context,
             SpanKind.INTERNAL if nested else SpanKind.SERVER,
             attributes=LazyAttributes(attributes),
@@ -126,7 +126,7 @@ class Server:
         )
 
     def _count(self, environ: dict[str, Any], context: Context) -> Callable[[ServedRequest, float], None]:
-        key = (method_of(environ), environ.get("wsgi.url_scheme", "http"))
+        key = (method_of(environ, self.http), environ.get("wsgi.url_scheme", "http"))
         known = self._arrived.get(key)
         if known is None:
             counted = {names.HTTP_REQUEST_METHOD: key[0], names.URL_SCHEME: key[1]}
