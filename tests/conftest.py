@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-import otel_session
 import pytest
+
+import otel_session
 from otel_session import testing
 
 
