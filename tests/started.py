@@ -246,8 +246,8 @@ class Telemetry:
         return [span.name for span in self.spans[session_id]]
 
     def messages(self, session_id: str) -> list[str]:
-        """A session's log lines, events left out."""
-        return [log.message for log in self.logs[session_id] if not log.event_name]
+        """A session's log lines, events and the server's access lines left out."""
+        return [log.message for log in self.logs[session_id] if not log.event_name and log.scope != "werkzeug"]
 
     def requests(self, session_id: str) -> list[SpanView]:
         """A session's server spans."""

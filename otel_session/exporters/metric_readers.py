@@ -48,7 +48,7 @@ class CaredReader:
         reader.shutdown = functools.partial(self._end)
         client: Any = getattr(reader._exporter, "_client", None)
         if hasattr(client, "_logger"):
-            client._logger = _RareLogger("otel_session.metrics")
+            client._logger = _RareLogger(__name__)
         forks.renew(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

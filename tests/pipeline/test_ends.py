@@ -14,6 +14,8 @@ from tests.pipeline.far_end import Answer, far_end
 from tests.started import environ_for
 
 LIMIT_S = 6.5  # five of patience, and the start of an interpreter
+# At the interpreter's end urllib3 leaves its sockets to the operating system, in the official exporters just so.
+WARNINGS = ("-W", "error", "-W", "ignore::ResourceWarning")
 PROGRAM = """
 import logging, os, signal, sys, time
 import otel_session
@@ -55,7 +57,7 @@ class Program:
             **variables,
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", PROGRAM + source],
+            [sys.executable, *WARNINGS, "-c", PROGRAM + source],
             env=environ,
             text=True,
             stdout=subprocess.PIPE,
