@@ -48,6 +48,11 @@ class Sink:
             for of_scope in of_resource.scope_metrics:
                 self.metrics.update(m.name for m in of_scope.metrics)
 
+    def messages(self, session_id: str) -> list[str]:
+        """A session's log lines, events and the server's access lines left out."""
+        mine = [body for body, has, _ in self.logs if has.get("session.id") == session_id]
+        return [body for body in mine if body and " HTTP/1." not in body]
+
 
 def _plain(attributes: Any) -> dict[str, Any]:
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value") for pair in attributes}
