@@ -60,7 +60,7 @@ def _span_item(ended: Any, origin: Origin, body: bytes) -> SpanRow:
     if type(ended) is not Leaf:
         return span_row(ended, origin, body)
     flags = FLAG_STATEMENT | (FLAG_ERROR if ended.error else 0)  # the only leaves are statements
-    name, trace_id, span_id, parent, start_ns, end_ns, session_id, _, _ = ended
+    name, trace_id, span_id, parent, start_ns, end_ns, session_id, _ = ended
     return SpanRow(
         session_id, trace_id, span_id, parent, start_ns, end_ns, name, flags, origin.resource, origin.scope, body
     )

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from otel_session.store.records import (
     FLAG_CONFIRMED,
@@ -20,18 +17,6 @@ from otel_session.store.schema import NO_SESSION
 
 ROW_BYTES = 120
 """What a span or log record takes in the file beside its body: its columns and index entries, about."""
-
-_COLUMNS = (
-    "session_id, confirmed, first_ns, last_ns, spans, requests, failed_requests, statements, logs, error_logs, bytes, "
-    "request_trace, resources, key"
-)
-_INSERT = f"INSERT INTO sessions ({_COLUMNS}) VALUES ({', '.join('?' * 14)})"  # noqa: S608 -- constants only
-_UPDATE = (
-    "UPDATE sessions SET confirmed = ?, first_ns = ?, last_ns = ?, spans = ?, requests = ?, failed_requests = ?, "
-    "statements = ?, logs = ?, error_logs = ?, bytes = ?, request_trace = ?, resources = ? WHERE key = ?"
-)
-
-_T = TypeVar("_T")
 
 
 class Activity:
@@ -152,48 +137,3 @@ def collect(spans: Iterable[SpanRow], logs: Iterable[LogRow]) -> dict[str | None
             activity = activities[log.session_id] = Activity(log.time_ns)
         activity.add_log(log)
     return activities
-
-
-def save(
-    connection: sqlite3.Connection, activities: Mapping[str | None, Activity], shared_keys: Mapping[bytes, int]
-) -> Counter[int]:
-    """Write the summary rows and set each activity's `key`, inside the caller's transaction.
-
-    Returns:
-        How many more summary rows than before name each key of `shared`.
-    """
-    uses: Counter[int] = Counter()
-    waiting = {session_id: activity for session_id, activity in activities.items() if session_id is not None}
-    known = []
-    for chunk in chunks(waiting, 500):
-        query = f"SELECT {_COLUMNS} FROM sessions WHERE session_id IN ({', '.join('?' * len(chunk))})"  # noqa: S608
-        for session_id, *stored, resources, key in connection.execute(query, chunk):
-            activity = waiting.pop(session_id)
-            activity.key = key
-            activity.add_stored(stored)
-            known.append(activity.as_columns(_join_keys(resources, activity, shared_keys, uses)))
-    connection.executemany(_UPDATE, known)
-    made = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sessions'").fetchone()
-    fresh = []
-    for key, (session_id, activity) in enumerate(waiting.items(), made[0] + 1 if made else 1):
-        activity.key = key
-        fresh.append((session_id, *activity.as_columns(_join_keys("", activity, shared_keys, uses))))
-    connection.executemany(_INSERT, fresh)
-    return uses
-
-
-def _join_keys(stored: str, activity: Activity, shared_keys: Mapping[bytes, int], uses: Counter[int]) -> str:
-    """Add the batch's resources behind those the session already had."""
-    had = stored.split()
-    more = [key for key in (str(shared_keys[value]) for value in activity.resources) if key not in had]
-    if not more:
-        return stored
-    uses.update(map(int, more))
-    return " ".join(had + more)
-
-
-def chunks(values: Iterable[_T], size: int) -> Iterable[list[_T]]:
-    """Cut into lists of `size`: old builds of SQLite take 999 parameters in a statement."""
-    iterator = iter(values)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

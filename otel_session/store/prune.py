@@ -6,31 +6,30 @@ import math
 import os
 import sqlite3
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from otel_session.store._transaction import POLL_MS, patience, writing
+from otel_session.store._transaction import writing
 from otel_session.store.deletion import delete_doomed, delete_metrics, delete_rows, doom
+from otel_session.store.space import checkpoint, file_bytes, free_pages, page_count, used_bytes, vacuum
 from otel_session.store.victims import Victim, oldest
 
 _LOW_WATER = 0.95
 """A store that reached its cap is pruned to this share of it, so that the next writes find room."""
 _HIGH_WATER = 1.05
-"""No write returns while more than this share of the cap is in use."""
+"""A write that finds more than this share of the cap in use deletes on, for up to _LONGEST_S."""
 _LARGE_SHARE = 0.5
 """A session above this share of the cap would push out all others: it loses its own oldest rows instead."""
 _MIN_STEP_ROWS, _MAX_STEP_ROWS = 500, 4_000
 """Rows deleted in one transaction, about: some 30 ms. Each may cost the log a page or two: fewer for a small cap."""
 _DOOMED_ROWS = 50_000
 """Rows of the sessions picked at once, about. The more are picked, the more of them share a page."""
-_VACUUM_PAGES = 500
-"""Free pages given back in one transaction."""
 _MIN_WAL_BYTES, _MAX_WAL_BYTES = 256 * 1024, 16 * 1024 * 1024
 _TURN_S = 0.002
 """Long enough for a waiting writer to look for the lock."""
 _LONGEST_S = 0.5
 """The longest a write goes on deleting, or shrinking, beyond its share."""
-_CHECKPOINT_S, _READER_S = 1.0, 0.1
-"""How long a checkpoint looks for a moment without other writers, and how long it waits for a reader."""
 _CHECKPOINT_PAUSE_S = 1.0
 """When a reader is in the way, the next checkpoint comes so much later."""
 
@@ -81,34 +80,38 @@ class Pruner:
         """Cut a file that is above the high-water mark or mostly air; else free pages are for the next rows."""
         deadline = time.monotonic() + _LONGEST_S
         while (free := free_pages(connection)) and time.monotonic() < deadline:
-            pages = page_count(connection)
-            if pages * _page_bytes(connection) <= self._high and free <= pages // 2:
+            if file_bytes(connection) <= self._high and free <= page_count(connection) // 2:
                 break
-            vacuum(connection, _VACUUM_PAGES)
+            vacuum(connection)
 
     def _limit_wal(self, connection: sqlite3.Connection, path: Path) -> None:
         """Cut the log when commits alone do not: beside another busy writer it never comes to its end."""
-        if _size(f"{path}-wal") <= 2 * self.wal_bytes or time.monotonic() < self._next_checkpoint:
+        if _wal_size(path) <= 2 * self.wal_bytes or time.monotonic() < self._next_checkpoint:
             return
         if not checkpoint(connection):
             self._next_checkpoint = time.monotonic() + _CHECKPOINT_PAUSE_S
 
-    def run(self, connection: sqlite3.Connection) -> int:
-        """Prune until both caps hold and the file has shrunk; return the number of sessions deleted."""
-        self._shrinking = self._over(connection)
-        sessions = 0
-        while True:
-            rows, more = self._step(connection, self._step_rows)
+    def run(self, lend: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> int:
+        """Prune until both caps hold and the file has shrunk; return the number of sessions deleted.
+
+        The connection is borrowed for each transaction anew: other threads, and a fork, need not wait for the end.
+        """
+        with lend() as connection:
+            self._shrinking = self._over(connection)
+        sessions, rows = 0, 1
+        while rows:
+            with lend() as connection:
+                rows, more = self._step(connection, self._step_rows)
             sessions += more
-            if not rows:
-                break
             time.sleep(_TURN_S)
-        free, before = free_pages(connection), None
+        free, before = 1, 0
         while free and free != before:
-            vacuum(connection, _VACUUM_PAGES)
+            with lend() as connection:
+                vacuum(connection)
+                free, before = free_pages(connection), free
             time.sleep(_TURN_S)
-            free, before = free_pages(connection), free
-        checkpoint(connection)
+        with lend() as connection:
+            checkpoint(connection)
         return sessions
 
     def _due(self, connection: sqlite3.Connection) -> bool:
@@ -177,55 +180,8 @@ class Pruner:
         return None
 
 
-def used_bytes(connection: sqlite3.Connection) -> int:
-    """Size of the file without its free pages, in bytes."""
-    return (page_count(connection) - free_pages(connection)) * _page_bytes(connection)
-
-
-def page_count(connection: sqlite3.Connection) -> int:
-    """Number of pages in the file."""
-    pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
-    return pages
-
-
-def free_pages(connection: sqlite3.Connection) -> int:
-    """Number of pages in the file that hold nothing."""
-    pages: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
-    return pages
-
-
-def vacuum(connection: sqlite3.Connection, pages: int) -> None:
-    """Cut up to `pages` free pages off the file, in a transaction of its own."""
-    # Not execute(): it stops after the first page.
-    connection.executescript(f"PRAGMA incremental_vacuum({pages})")
-
-
-def checkpoint(connection: sqlite3.Connection) -> bool:
-    """Copy the write-ahead log into the file and cut it to nothing; False when a reader is in the way.
-
-    For that, SQLite needs a moment without other writers; among busy ones it takes some looking for.
-    """
-    began = last_clear = time.monotonic()
-    with patience(connection, POLL_MS):
-        while True:
-            hindered, frames, copied = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            now = time.monotonic()
-            if not hindered or now - began > _CHECKPOINT_S:
-                return True
-            if copied == frames:  # no reader needs the log as it was: only a writer hinders
-                last_clear = now
-            if now - last_clear > _READER_S:
-                return False
-            time.sleep(0.001)
-
-
-def _page_bytes(connection: sqlite3.Connection) -> int:
-    page_bytes: int = connection.execute("PRAGMA page_size").fetchone()[0]
-    return page_bytes
-
-
-def _size(path: str) -> int:
+def _wal_size(path: Path) -> int:
     try:
-        return os.stat(path).st_size
+        return os.stat(f"{path}-wal").st_size
     except OSError:
         return 0

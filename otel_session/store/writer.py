@@ -13,9 +13,10 @@ from otel_session.store._clamp import clamped
 from otel_session.store._handle import Handle
 from otel_session.store._opening import open_for_writing
 from otel_session.store._transaction import writing
-from otel_session.store.activity import Activity, collect, save
+from otel_session.store.activity import Activity, collect
 from otel_session.store.prune import Pruner
 from otel_session.store.records import LogRow, MetricRow, SpanRow
+from otel_session.store.summaries import save
 
 _SPAN = "INSERT INTO spans VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LOG = "INSERT INTO logs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -73,8 +74,8 @@ class TelemetryStore:
         """Delete until both caps hold, then shrink the file and its write-ahead log.
 
         Whole sessions go, those with the oldest last activity first; metrics, telemetry without a session and the
-        rows of a session that takes more than half of `max_bytes` go by their own age. Other writers get their turn
-        in between.
+        rows of a session that takes more than half of `max_bytes` go by their own age. Other writers, threads of
+        this process too, get their turn in between.
 
         Returns:
             Number of sessions deleted.
@@ -82,8 +83,7 @@ class TelemetryStore:
         Raises:
             StoreError: The file cannot be written.
         """
-        with self._handle.use() as connection:
-            return self._pruner.run(connection)
+        return self._pruner.run(self._handle.use)
 
     def close(self) -> None:
         """Close the file; closing twice is allowed."""

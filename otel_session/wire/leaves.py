@@ -47,7 +47,6 @@ class Leaf(NamedTuple):
     end_ns: int
     session_id: str | None
     error: bool
-    span_context: SpanContext
 
 
 class LogLeaf(NamedTuple):
@@ -106,7 +105,7 @@ class SpanWriter:
         *,
         session_id: str | None = None,
         error: bool = False,
-    ) -> SpanContext:
+    ) -> int:
         """Write a span that has ended.
 
         Args:
@@ -120,7 +119,7 @@ class SpanWriter:
             error: Whether its status is Error; else it is unset.
 
         Returns:
-            The span's context.
+            The span's id.
         """
         span_id = self._real.id_generator.generate_span_id()
         start_ns, end_ns = times
@@ -139,10 +138,9 @@ class SpanWriter:
         parts.append(_STATUS_ERROR if error else _STATUS_UNSET)
         if parent.trace_state:
             parts.append(_encode_trace_state(parent.trace_state))
-        context = SpanContext(parent.trace_id, span_id, False, parent.trace_flags, parent.trace_state)
-        leaf = Leaf(name, trace, this, above, start_ns, end_ns, session_id, error, context)
+        leaf = Leaf(name, trace, this, above, start_ns, end_ns, session_id, error)
         self._encoder.put(leaf, self._origin, b"".join(parts))  # type: ignore[union-attr, arg-type]
-        return context
+        return span_id
 
 
 def _is_silent(processor: Any) -> bool:

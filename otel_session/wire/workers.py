@@ -18,6 +18,7 @@ from .reports import Reporter
 
 _LOOK_S = 0.5
 _JOIN_S = 0.2
+_START_S = 1.0
 _SHARE = 0.8  # of the patience: the rest is for metrics
 
 
@@ -128,10 +129,14 @@ class Worker:
         if full and run is not None:
             run.ring()
 
-    def _start(self) -> _Run | None:
-        """Start the thread if there is none; None when that cannot be, as at the end of the interpreter."""
-        # Not waited for: garbage collection or a signal may come back here in the middle of it.
-        if not self._starting.acquire(blocking=False):
+    def _start(self, wait_s: float = 0.0) -> _Run | None:
+        """Start the thread if there is none; None when that cannot be, as at the end of the interpreter.
+
+        Args:
+            wait_s: How long to wait for another thread that is at it. A `put` does not: garbage collection or a signal
+                may come back here in the middle of it.
+        """
+        if not self._starting.acquire(blocking=wait_s > 0, timeout=wait_s if wait_s > 0 else -1):
             return self._run
         try:
             run = self._run
@@ -198,7 +203,7 @@ class Worker:
         if last and any(courier.failing is not None for courier in self.couriers):
             timeout_s = min(timeout_s, KNOWN_BAD_S)
         until_s = time.monotonic() + timeout_s
-        run = self._start()
+        run = self._start(_START_S)
         if run is not None:
             return run.ask(until_s, last=last) or False
         with suppress_instrumentation():  # no thread: the caller does it

@@ -24,10 +24,10 @@ _LOAD = """
     with TelemetryStore(sys.argv[1], max_bytes=int(sys.argv[4]), max_age_s=0) as store:
         while time.monotonic() < end:
             n, now = n + 1, time.time_ns()
-            ids = [f"{sys.argv[2]}-{(n * 7 + m * 3) % 40 + n // 10}" for m in range(5)]
+            ids = [f"{sys.argv[2]}-{(n + m * 7) // 3}" for m in range(5)]
             rows = [row for id in ids for row in visit(id, at_ns=now)]
             rows += [span(None, at_ns=now, body=bytes(400)) for _ in range(60)]
-            rows += [span("endless", at_ns=now, body=bytes(400)) for _ in range(100)]
+            rows += [span("endless", at_ns=now + 10**9, body=bytes(400)) for _ in range(100)]
             store.write(spans=rows, logs=[log(None, at_ns=now)] * 20, metrics=[metric(at_ns=now)] * 10)
     print(n)
 """

@@ -3,7 +3,6 @@
 import gc
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -333,7 +332,7 @@ def test_fork(ours: Ours, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = threading.Thread(target=_hold_for, args=(ours.lane._lock, 0.3))
     taken.start()
     time.sleep(0.05)
-    assert in_a_child(work) == "(True, [\"child's\"], 1, 1)"
+    assert in_a_child(work) == '(True, ["child\'s"], 1, 1)'
     taken.join()
     release.set()
     assert ours.worker.flush(3)
@@ -359,14 +358,12 @@ def test_forks_in_a_storm() -> None:
     for thread in threads:
         thread.start()
     try:
-        found = {
-            in_a_child(lambda: (made.put("child's"), made.worker.flush(5), made.consumer.got)) for _ in range(20)
-        }
+        found = {in_a_child(lambda: (made.put("child's"), made.worker.flush(5), made.consumer.got)) for _ in range(20)}
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert found == {"(None, True, [\"child's\"])"}
+    assert found == {'(None, True, ["child\'s"])'}
     made.worker.close(made.lane)
 
 
@@ -381,7 +378,3 @@ def test_a_worker_is_forgotten() -> None:
     gc.collect()
     forks.renew(Ours().worker)
     assert len(forks._renewed) <= before + 2
-
-
-if sys.platform == "win32":
-    pytest.skip("signals and forks are POSIX's", allow_module_level=True)

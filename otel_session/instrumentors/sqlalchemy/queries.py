@@ -111,7 +111,7 @@ class QueryRecorder:
         )
         return Started(prepared, context, span, start_ns, sets)
 
-    def _write(self, started: Started, end_ns: int, told: dict[str, str] | None) -> SpanContext:
+    def _write(self, started: Started, end_ns: int, told: dict[str, str] | None) -> int:
         prepared = started.prepared
         if prepared.encoded is None:
             prepared.encoded = self._writer.prepare(prepared.name, SpanKind.CLIENT, prepared.span)
@@ -164,9 +164,11 @@ class QueryRecorder:
         if span is None:
             return context
         if type(span) is SpanContext:
-            written = self._write(started, end_ns, told)
-            slow = told is not None or end_ns - started.start_ns >= _SLOW_S * 1e9
-            return trace.set_span_in_context(NonRecordingSpan(written), context) if slow else context
+            span_id = self._write(started, end_ns, told)
+            if told is None and end_ns - started.start_ns < _SLOW_S * 1e9:
+                return context
+            written = SpanContext(span.trace_id, span_id, False, span.trace_flags, span.trace_state)
+            return trace.set_span_in_context(NonRecordingSpan(written), context)  # for an exemplar
         if told is not None:
             span.set_attributes(told)
             span.set_status(_ERROR)
