@@ -61,7 +61,7 @@ def test_a_row_that_cannot_be_kept(store: pathlib.Path) -> None:
     """One row that the store refuses for what it is costs that row, counted, and none beside it."""
     with made(LocalSpanExporter(), linger_s=5) as ours:
         ours.spans(100)
-        bad = SpanRow(None, b"t" * 16, b"s" * 8, b"", 1, 2, "\ud800", 0, b"", b"", b"")
+        bad = SpanRow(None, b"t" * 16, b"s" * 8, b"", 2**64, 2, "bad", 0, b"", b"", b"")
         origin = next(iter(ours.lane._fresh.items))[0]
         ours.lane.put(origin, bad, 100)
         ours.spans(100, 100)

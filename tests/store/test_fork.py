@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from otel_session.store import StoreReader
 from tests.store.processes import run
 
-pytestmark = pytest.mark.skipif(not hasattr(sys, "getdlopenflags"), reason="no fork here")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 _BEGIN = """
     import ctypes, json, os, sqlite3, sys, threading, time

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,6 +186,23 @@ def test_a_session_too_long_for_one_step_vanishes_at_once(path: Path, monkeypatc
         assert prune(path, max_age_s=100) == 1
     assert len(seen) > 2
     assert all(view == (["new"], [], [], 1) for view in seen)
+
+
+def test_others_write_during_a_prune(path: Path) -> None:
+    """While one thread prunes, others write through the same store without waiting for its end."""
+    with TelemetryStore(path, **UNCAPPED) as store:
+        store.write(spans=[row for n in range(200) for row in visit(f"{n}", at_ns=ago(200))])
+    with TelemetryStore(path, max_bytes=0, max_age_s=100) as store:
+        pruning = threading.Thread(target=store.prune)
+        pruning.start()
+        done = 0
+        while pruning.is_alive():
+            store._pruner._next_age_check = time.monotonic() + 60  # a write would else delete its share too
+            store.write(logs=[log("new", at_ns=ago(0))])
+            done += pruning.is_alive()
+        pruning.join()
+    assert done > 2
+    assert held(path) == {"new": (0, pytest.approx(done, abs=1))}
 
 
 def test_a_pruned_session_may_come_back(path: Path) -> None:
