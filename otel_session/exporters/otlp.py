@@ -66,7 +66,7 @@ def renew_connections(exporter: Any) -> None:
 _abandoned: list[Any] = []
 
 
-class _Attempts:
+class Attempts:
     """The transport, remembering of one batch's requests how they ended, and telling of trouble at once."""
 
     def __init__(self, transport: Any) -> None:
@@ -124,7 +124,9 @@ class HttpConsumer:
         self._exporter = exporter
         self._client = exporter._client
         self._timeout_s = self._client._timeout
-        self._attempts = self._client._transport = _Attempts(self._client._transport)
+        self._last = self._ended = False
+        self._trouble: Callable[[Outcome], None] | None = None
+        self._attempts = self._client._transport = Attempts(self._client._transport)
         # It writes a line for each failure; the worker says when delivery begins to fail and when it works again.
         # A logger that no `dictConfig` finds and switches on.
         self._client._logger = logging.Logger("otel_session.transport", logging.CRITICAL + 1)
@@ -144,6 +146,9 @@ class HttpConsumer:
                 too_large=True,
             )
         self._attempts.begin()
+        self._last = timeout_s is not None
+        if not self._ended:
+            self._client._shutdown_event.clear()
         self._client._timeout = self._timeout_s if timeout_s is None else min(self._timeout_s, timeout_s)
         outcome = self._judged(self._client.export(data))
         self._attempts.last = None  # an answer that stays alive keeps its connection open
@@ -161,10 +166,18 @@ class HttpConsumer:
 
     def watch(self, trouble: Callable[[Outcome], None]) -> None:
         """Hear of a failure while the client still retries, which it does for up to the export time-out."""
-        self._attempts.trouble = trouble
+        self._trouble = trouble
+        self._attempts.trouble = self._hear
+
+    def _hear(self, outcome: Outcome) -> None:
+        if self._trouble is not None:
+            self._trouble(outcome)
+        if self._last:  # the process ends: there is no time to try again
+            self._client._shutdown_event.set()
 
     def end(self) -> None:
         """Wake a wait between retries, and close the connections."""
+        self._ended = True
         self._client._shutdown_event.set()
         self._attempts.close()
 

@@ -34,7 +34,7 @@ SELECT key, trace, {_KEPT} FROM spans WHERE key IN (
     SELECT key FROM spans WHERE session IN (SELECT session FROM doomed) ORDER BY key LIMIT :rows)
 UNION ALL
 SELECT key, NULL, {_KEPT} FROM logs WHERE key IN (
-    SELECT key FROM logs WHERE session IN (SELECT session FROM doomed) ORDER BY key LIMIT :rows)"""  # noqa: S608
+    SELECT key FROM logs WHERE session IN (SELECT session FROM doomed) ORDER BY key LIMIT :rows)"""  # noqa: S608 -- same
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ def save(
     waiting = {session_id: activity for session_id, activity in activities.items() if session_id is not None}
     known = []
     for chunk in _chunks(list(waiting)):
-        query = f"SELECT {_COLUMNS} FROM sessions WHERE session_id IN ({', '.join('?' * len(chunk))})"  # noqa: S608
+        query = f"SELECT {_COLUMNS} FROM sessions WHERE session_id IN ({', '.join('?' * len(chunk))})"  # noqa: S608 -- marks
         for session_id, *stored, resources, key in connection.execute(query, chunk):
             activity = waiting.pop(session_id)
             activity.key = key

@@ -54,6 +54,7 @@ class _Run:
     """
 
     def __init__(self) -> None:
+        self.get_ident = threading.get_ident
         self.bell = threading.Event()
         self.turn = threading.Condition()
         self.asked = self.answered = 0
@@ -69,6 +70,12 @@ class _Run:
             self._ringing = True
             self.bell.set()
             self._ringing = False
+
+    def wait_if_replaced(self) -> None:
+        """Stay when gevent has replaced threads since this one began: its end would be an error on the console."""
+        while threading.get_ident is not self.get_ident:
+            self.bell.clear()
+            self.bell.wait()
 
     def ask(self, until_s: float, *, last: bool) -> bool | None:
         """Have all that is there handed over; None when that was not done in time."""
@@ -161,6 +168,7 @@ class Worker:
                 report("Worker")
                 time.sleep(min(1.0, self._linger_s))
             if run.stop:
+                run.wait_if_replaced()
                 return
 
     def _turn(self, run: _Run) -> None:

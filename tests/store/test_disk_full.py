@@ -51,7 +51,7 @@ def test_a_full_disk(small_disk: Path) -> None:
     ballast.write_bytes(bytes(1_000_000))
     stored = 0
     with TelemetryStore(path, **UNCAPPED) as store:
-        with pytest.raises(StoreError, match=r"cannot grow: the disk is full|Check the disk"):  # noqa: PT012 -- which
+        with pytest.raises(StoreError, match=r"cannot grow: the disk is full|Check the disk"):  # noqa: PT012 -- some write
             for stored in range(1_000):
                 store.write(spans=visit(f"{stored:03}", at_ns=ago(1_000 - stored)))
         with StoreReader(path) as reader:

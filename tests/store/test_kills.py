@@ -65,3 +65,46 @@ def test_fifty_kills(path: Path, ask: Callable[[str], Any]) -> None:
     assert ask("PRAGMA integrity_check") == "ok"
     with StoreReader(path) as reader:
         assert reader.counts()["spans"] == 101 * written
+
+
+_KILLS_WHILE_PRUNING = """
+    import os, random, select, signal, sys, time
+    from otel_session.store import TelemetryStore
+    from tests.store.rows import ago, log, metric, visit
+
+    for _ in range(15):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                with TelemetryStore(sys.argv[1], max_bytes=1_000_000, max_age_s=0) as store:
+                    for number in range(100_000):
+                        now = ago(0)
+                        rows = [row for n in range(3) for row in visit(f"{_}-{number}-{n}", at_ns=now)]
+                        store.write(spans=rows, logs=[log(None, at_ns=now)], metrics=[metric(at_ns=now)])
+                        os.write(writing, b".")
+            finally:
+                os._exit(1)
+        os.close(writing)
+        select.select([reading], [], [], 10)
+        time.sleep(random.uniform(0.02, 0.12))
+        os.kill(child, signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        assert len(os.read(reading, 100_000)) > 0
+        os.close(reading)
+"""
+
+
+def test_kills_while_pruning(path: Path, ask: Callable[[str], Any]) -> None:
+    """Kills of a writer that prunes too leave a sound file, summaries that count what is there, and no orphans."""
+    run(_KILLS_WHILE_PRUNING, path)
+    assert ask("PRAGMA integrity_check") == "ok"
+    with StoreReader(path) as reader:
+        for summary in reader.sessions(limit=10_000, confirmed_only=False):
+            assert summary.spans == len(reader.spans(summary.session_id)) == 100
+    rows = "(SELECT resource FROM spans UNION ALL SELECT resource FROM logs UNION ALL SELECT resource FROM metrics)"
+    used = ask(f"SELECT count(*) FROM {rows}") + ask("SELECT count(*) FROM sessions")
+    assert used == ask("SELECT uses FROM shared WHERE value = CAST('resource' AS BLOB)")
+    known = "SELECT key FROM sessions UNION SELECT session FROM doomed UNION SELECT 0"
+    assert ask(f"SELECT count(*) FROM spans WHERE session NOT IN ({known})") == 0
+    assert ask("SELECT count(*) FROM traces WHERE key NOT IN (SELECT trace FROM spans)") == 0

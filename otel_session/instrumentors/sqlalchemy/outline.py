@@ -67,7 +67,12 @@ class Outline:
 
     @property
     def parts(self) -> list[str]:
-        """The words of the summary, at most 24: operations, each with what it works on."""
+        """The words of the summary, at most 24: operations, each with what it works on.
+
+        Names of common table expressions are left out; where nothing else has a name, they are what it works on.
+        """
+        if self._ctes and not self.tables:
+            return [self.operation, *sorted(self._ctes)][:_MAX_PARTS]
         return [p for g in self._groups for p in dict.fromkeys(g) if p not in self._ctes][:_MAX_PARTS]
 
     def word(self, raw: str) -> bool:

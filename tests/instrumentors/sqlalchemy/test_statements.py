@@ -51,7 +51,7 @@ SUMMARIES = [
     ("WITH a AS (SELECT 1), b (x) AS MATERIALIZED (SELECT 2) SELECT * FROM a, b, c", "SELECT SELECT SELECT c"),
     (
         "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n FROM t",
-        "SELECT SELECT SELECT",
+        "SELECT t",
     ),
     ("WITH gone AS (DELETE FROM deal RETURNING *) INSERT INTO log SELECT * FROM gone", "DELETE deal INSERT log SELECT"),
     ("INSERT INTO deal (a, b) VALUES (?, ?), (?, ?)", "INSERT deal"),
