@@ -117,7 +117,11 @@ def _source(value: Any) -> str:
 
 def _user(value: Any) -> str:
     word = str(value)
-    if word in ("auto", "off") or (word.startswith("callable:") and _CALLABLE.fullmatch(word[9:])):
+    if (
+        word in ("auto", "off")
+        or (word.startswith("session:") and word[8:])
+        or (word.startswith("callable:") and _CALLABLE.fullmatch(word[9:]))
+    ):
         return word
     raise ValueError(value)
 
@@ -173,7 +177,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "baggage": _SWITCH,
     "trusted_baggage": (_trusted, "networks such as 10.0.0.0/8, the word messages, or *, separated by commas"),
     "secret": (_secret, "a secret of at least 16 characters"),
-    "user": (_user, "auto, off or callable:MODULE:FUNCTION"),
+    "user": (_user, "auto, off, session:NAME or callable:MODULE:FUNCTION"),
     "user_form": (_one_of("hash", "raw"), "hash or raw"),
     "threads": _SWITCH,
     "store": (_path, "the path of a file"),

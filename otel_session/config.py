@@ -65,7 +65,9 @@ class Config:
         baggage: Whether session and correlation id are sent on as W3C baggage.
         trusted_baggage: Comma-separated networks (`10.0.0.0/8`), `messages` and `*`: whose baggage is believed.
         secret: Key for hashing ids of the application's session and of users; by default Flask's SECRET_KEY.
-        user: Who the user is: `auto` (Flask-Login's id when it is there), `callable:MODULE:FUNCTION`, or `off`.
+        user: Who the user is: `auto` (Flask-Login's id when it is there), `session:NAME` (that entry of Flask's
+            session), `callable:MODULE:FUNCTION` (called without arguments inside the request, returns an id or None),
+            or `off`.
         user_form: `hash` exports a keyed hash as `user.hash`, `raw` the id itself as `user.id`.
         threads: Whether threads started in a request belong to its session.
         store: Path of the local telemetry file.

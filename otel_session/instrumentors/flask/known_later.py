@@ -46,7 +46,7 @@ def before(app: Any, settings: Config) -> None:
     try:
         _name_user(identity, settings, settings.secret or app.secret_key)
     except Exception:
-        report("flask.known_later.user")
+        report(f"finding the user (OTEL_SESSION_USER is {settings.user})")
     _look_for_session(identity, app, settings)
 
 
@@ -55,11 +55,11 @@ def after(app: Any, settings: Config) -> None:
     identity = _here_in_request()
     if identity is None:
         return
-    if identity.user is None and settings.user == "auto":
+    if identity.user is None and settings.user.startswith(("auto", "session:")):
         try:
             _name_user(identity, settings, settings.secret or app.secret_key)
         except Exception:
-            report("flask.known_later.user")
+            report(f"finding the user (OTEL_SESSION_USER is {settings.user})")
     _look_for_session(identity, app, settings)
     if identity.changed:
         _tell_official_span(identity)
@@ -118,6 +118,8 @@ def _name_user(identity: Identity, settings: Config, key: str | bytes | None) ->
     user = None
     if settings.user.startswith("callable:"):
         user = _ask(settings.user.removeprefix("callable:"))
+    elif settings.user.startswith("session:"):
+        user = _peek(_opened_session(), settings.user.removeprefix("session:"))
     elif settings.user == "auto" and "flask_login" in sys.modules:
         user = _peek(_opened_session(), _FLASK_LOGIN_KEY)
     if user is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
 
+from flask import current_app
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
@@ -30,6 +31,7 @@ CONTEXT_KEY = "otel_session.context"
 """Where it keeps the request's context after the request has ended, for what the server still says of it."""
 
 _NOT_MODIFIED = 304
+_MAX_NAME_CHARS = 256
 _PROXY_FIX = "werkzeug.proxy_fix.orig"
 
 
@@ -71,6 +73,7 @@ class ServedRequest:
         self._headers: list[tuple[str, str]] = []
         self._started = perf_counter()
         self._endpoint = ""
+        self._view: str | None = None
         self._escaped = False
         self._ended = False
 
@@ -83,6 +86,8 @@ class ServedRequest:
                 root = request.environ.get("SCRIPT_NAME")
                 self.route = f"{root.rstrip('/')}{rule.rule}" if root else rule.rule
                 self._endpoint = rule.endpoint
+                if self.span is not None and self.span.is_recording():
+                    self._view = _name_of_view(rule.endpoint)
 
     def start_response(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """A `start_response` that adds our headers (PEP 3333)."""
@@ -176,6 +181,8 @@ class ServedRequest:
         if self.route is not None:
             told[names.HTTP_ROUTE] = self.route
             span.update_name(f"{span_name(self.environ, self._http)} {self.route}")
+        if self._view is not None:
+            told[names.CODE_FUNCTION_NAME] = self._view
         error_type = self.error_type
         if error_type is not None:
             told[names.ERROR_TYPE] = error_type
@@ -201,6 +208,16 @@ class ServedRequest:
     def body(self, iterable: Any) -> Iterable[bytes]:
         """The response's body, watched to its end; its code runs in the request's context."""
         return body.watched(self, iterable)
+
+
+def _name_of_view(endpoint: str) -> str | None:
+    """Where the code of a page is: `shop.views.show_deal`; None outside of an application."""
+    try:
+        view: Any = current_app.view_functions.get(endpoint)
+        view = getattr(view, "view_class", view)
+        return f"{view.__module__}.{view.__qualname__}"[:_MAX_NAME_CHARS]
+    except (RuntimeError, AttributeError):
+        return None
 
 
 class _ListSetter:

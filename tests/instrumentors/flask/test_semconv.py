@@ -28,6 +28,7 @@ def test_all_attributes(telemetry: testing.Captured) -> None:
         "http.request.method": "GET",
         "http.response.status_code": 200,
         "http.route": "/deals/<int:deal_id>",
+        "code.function.name": "tests.instrumentors.flask.served.make_app.<locals>.deal",
         "url.scheme": "http",
         "url.path": "/deals/7",
         "url.query": "page=2",

@@ -159,3 +159,23 @@ def test_never_in_baggage(telemetry: testing.Captured, never: str) -> None:
     client.get("/login/ada")
 
     assert never not in client.get("/sent").json["baggage"]
+
+
+def test_the_user_from_an_entry_of_flasks_session() -> None:
+    """`session:uid` takes that entry, from the login on, and adds no `Vary: Cookie` to pages that do not look."""
+    app = make_app(SECRET_KEY="k" * 20)
+
+    @app.post("/login")
+    def login() -> str:
+        flask.session["uid"] = "alice"
+        return "hello"
+
+    with instrumented(user="session:uid", user_form="raw") as telemetry:
+        client = app.test_client()
+        client.get("/")
+        client.post("/login")
+        response = client.get("/deals/7")
+
+    users = {s.name: (s.attributes or {}).get("user.id") for s in telemetry.spans()}
+    assert users == {"GET /": None, "POST /login": "alice", "GET /deals/<int:deal_id>": "alice"}
+    assert "Vary" not in response.headers
