@@ -116,6 +116,13 @@ def _environ_header(environ: dict[str, Any]) -> Callable[[str], str | None]:
     return header
 
 
+def came_over_tls(environ: dict[str, Any]) -> bool:
+    """Whether a request came over TLS, as far as its environ tells."""
+    return environ.get("wsgi.url_scheme") == "https" or (
+        "HTTP_X_FORWARDED_PROTO" in environ and _over_tls(None, _environ_header(environ))
+    )
+
+
 def _over_tls(scheme: str | None, header: Callable[[str], str | None]) -> bool:
     # Behind several proxies X-Forwarded-Proto is a list; the first one is what the client used.
     return scheme in ("https", "wss") or (header("x-forwarded-proto") or "").lower().startswith("https")

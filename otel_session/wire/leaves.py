@@ -67,6 +67,7 @@ class SpanWriter:
         self._resource: Any = None
         self._encoder: EncodingSpanProcessor | None = None
         self._origin: Origin | None = None
+        self._parent: tuple[SpanContext | None, bytes, bytes] = (None, b"", b"")
 
     @staticmethod
     def prepare(name: str, kind: SpanKind, attributes: Mapping[str, Any]) -> bytes:
@@ -123,11 +124,11 @@ class SpanWriter:
         """
         span_id = self._real.id_generator.generate_span_id()
         start_ns, end_ns = times
-        trace, this, above = (
-            parent.trace_id.to_bytes(16, "big"),
-            span_id.to_bytes(8, "big"),
-            parent.span_id.to_bytes(8, "big"),
-        )
+        known, trace, above = self._parent  # a request's statements have the same one
+        if known is not parent:
+            trace, above = parent.trace_id.to_bytes(16, "big"), parent.span_id.to_bytes(8, "big")
+            self._parent = parent, trace, above
+        this = span_id.to_bytes(8, "big")
         parts = [
             _HEAD.pack(b"\n\x10", trace, b"\x12\x08", this, _LOCAL, b"9", start_ns, b"A", end_ns, b'"\x08', above),
             static,

@@ -35,6 +35,9 @@ _MAX_NAME_CHARS = 256
 _PROXY_FIX = "werkzeug.proxy_fix.orig"
 
 
+_CORRELATION_HEADER = propagation.CORRELATION_HEADER.lower()
+
+
 class ServedRequest:
     """What we hold while one request is served. Ends once, whoever notices the end first.
 
@@ -106,14 +109,19 @@ class ServedRequest:
         length = present.get("content-length", "")
         self.content_length = int(length) if length.isdecimal() else None
         answered = list(headers)
-        allowed = self.identity.set_cookie and self._may_set_cookie(present)
-        for name, value in propagation.response_headers(self.identity, self._settings, cookie_allowed=allowed):
-            if name == "Set-Cookie" or name.lower() not in present:
-                answered.append((name, value))
+        if _CORRELATION_HEADER not in present:
+            answered.append((propagation.CORRELATION_HEADER, self.identity.correlation_id))
+        if self.identity.set_cookie:
+            self._add_cookie(answered, self._may_set_cookie(present))
         self._ask_others(answered)
         if self._http.response_headers is not None:
             self._headers = answered
         return answered
+
+    def _add_cookie(self, headers: list[tuple[str, str]], allowed: bool) -> None:
+        for name, value in propagation.response_headers(self.identity, self._settings, cookie_allowed=allowed):
+            if name == "Set-Cookie":
+                headers.append((name, value))
 
     def _may_set_cookie(self, present: dict[str, str]) -> bool:
         if not self._cookie_allowed or self.status == _NOT_MODIFIED:

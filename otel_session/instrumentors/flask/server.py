@@ -18,6 +18,7 @@ from otel_session import propagation, propagators
 from otel_session._guard import guarded, report
 from otel_session.config import Config, HttpConfig
 from otel_session.context import Identity
+from otel_session.instrumentors._base import DropRule
 from otel_session.instrumentors.flask.attributes import (
     LazyAttributes,
     method_of,
@@ -51,6 +52,7 @@ class Server:
         self.settings = settings
         self.http = http
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+        self._rule = DropRule(self._tracer)
         self._duration = Measured(_DURATION, meter_provider)
         self._active = Measured(_ACTIVE, meter_provider)
         self._arrived: dict[tuple[str, str], tuple[dict[str, Any], Recorder]] = {}
@@ -107,14 +109,13 @@ class Server:
     def _begin_span(
         self, environ: dict[str, Any], context: Context, identity: Identity, nested: bool, cookie_allowed: bool
     ) -> ServedRequest:
-        def attributes() -> dict[str, Any]:
-            return {**request_attributes(environ, self.http), **identity.request_attributes()}
-
-        span = self._tracer.start_span(
+        span = self._rule.dropped(context) or self._tracer.start_span(
             span_name(environ, self.http),
             context,
             SpanKind.INTERNAL if nested else SpanKind.SERVER,
-            attributes=LazyAttributes(attributes),
+            attributes=LazyAttributes(
+                lambda: {**request_attributes(environ, self.http), **identity.request_attributes()}
+            ),
         )
         context = trace.set_span_in_context(span, context)
         on_end: Callable[[ServedRequest, float], None] = _nothing
@@ -124,6 +125,9 @@ class Server:
         return ServedRequest(
             environ, context, identity, self.settings, self.http, span, on_end, cookie_allowed=cookie_allowed
         )
+
+    def _known_at_start(self, environ: dict[str, Any], identity: Identity) -> dict[str, Any]:
+        return {**request_attributes(environ, self.http), **identity.request_attributes()}
 
     def _count(self, environ: dict[str, Any], context: Context) -> Callable[[ServedRequest, float], None]:
         key = (method_of(environ, self.http), environ.get("wsgi.url_scheme", "http"))
@@ -154,6 +158,10 @@ class Server:
         return found
 
     def _identify(self, environ: dict[str, Any], base: Context) -> Identity:
+        if "HTTP_COOKIE" in environ:
+            known = propagation.identify_again(environ, self.settings, over_tls=propagators.came_over_tls(environ))
+            if known is not None:
+                return known
         return propagation.identify(propagators.incoming_of(environ, _getter), base, self.settings)
 
     def _is_excluded(self, environ: dict[str, Any]) -> bool:
