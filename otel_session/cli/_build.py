@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from otel_session import attributes as names
 from otel_session.store.decode import Attributes, decode_resource, text
 
 _SHORT_COMMIT_CHARS = 7
+_NO_STAMP = "no build stamp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,14 @@ class Build:
 
     @property
     def short(self) -> str:
-        """`512fbfe main`, or `Development` when there is no build stamp."""
-        return f"{self.commit} {self.branch}".strip() or "Development"
+        """`512fbfe main`, or `no build stamp`."""
+        return f"{self.commit} {self.branch}".strip() or _NO_STAMP
 
     @property
     def long(self) -> str:
-        """`512fbfe (main) 2025-12-16 07:26:50 UTC, uncommitted changes`, or `Development`."""
-        words = [self.commit, f"({self.branch})" if self.branch else "", self.date]
-        said = " ".join(word for word in words if word) or "Development"
+        """`512fbfe (main) 2025-12-16 07:26:50 UTC, uncommitted changes`, or `no build stamp`."""
+        words = [self.commit, f"({self.branch})" if self.branch else "", _for_people(self.date)]
+        said = " ".join(word for word in words if word) or _NO_STAMP
         return f"{said}, uncommitted changes" if self.dirty else said
 
     def as_json(self) -> dict[str, str | bool | None]:
@@ -50,6 +52,15 @@ class Build:
             "date": self.date or None,
             "dirty": self.dirty,
         }
+
+
+def _for_people(date: str) -> str:
+    """`2026-11-21 01:32:42 UTC` for any ISO 8601 date with a time zone; other texts stay as they are."""
+    try:
+        moment = datetime.fromisoformat(date.replace("Z", "+00:00"))
+    except ValueError:
+        return date
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S UTC}" if moment.tzinfo else date
 
 
 def build_of(resource: Attributes) -> Build:

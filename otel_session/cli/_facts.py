@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from otel_session import attributes as names
+from otel_session.cli._frames import innermost_own
 from otel_session.cli._text import first_line
 from otel_session.cli._tree import Node
 from otel_session.store.decode import Attributes, EventView, LogView, SpanView, text
@@ -70,6 +71,25 @@ def exception_text(attributes: Attributes) -> str:
     return ": ".join(part for part in (kind, first_line(message)[0]) if part)
 
 
+def exception_at(attributes: Attributes) -> str:
+    """`ZeroDivisionError: division by zero at deals/reports.py:57 in broken`, the place where it is known."""
+    place = innermost_own(text(attributes, names.EXCEPTION_STACKTRACE))
+    return f"{exception_text(attributes)} at {place}" if place else exception_text(attributes)
+
+
+def has_failed(node: Node) -> bool:
+    """Whether a request, or one made by it, ended in an error, or an error was logged in it."""
+    return any(
+        (under.span.is_error and (under is node or under.span.is_request)) or any(log.is_error for log in under.logs)
+        for under in node.descendants()
+    )
+
+
+def is_called(span: SpanView, correlation_id: str) -> bool:
+    """Whether the span is the request with this correlation id; `""` is none."""
+    return bool(correlation_id) and span.is_request and text(span.attributes, names.CORRELATION_ID) == correlation_id
+
+
 def own_error(span: SpanView) -> str:
     """What the span itself says about its failure, `""` if nothing beyond a status code that is shown anyway."""
     kind = text(span.attributes, names.ERROR_TYPE)
@@ -87,10 +107,10 @@ def cause(node: Node) -> str:
         span, here = under.span, under is node
         for event in span.events:
             if event.name == names.EVENT_EXCEPTION:
-                by_weight.setdefault(0 if here else 2, exception_text(event.attributes))
+                by_weight.setdefault(0 if here else 2, exception_at(event.attributes))
         for log in under.logs:
             if log.is_error:
-                by_weight.setdefault(1 if log.exception_type else 4, exception_text(log.attributes) or said(log))
+                by_weight.setdefault(1 if log.exception_type else 4, exception_at(log.attributes) or said(log))
         if span.is_error:
             by_weight.setdefault(5 if here else 3, own_error(span) or ("" if here else f"{label(span)} failed"))
     return next((by_weight[weight] for weight in sorted(by_weight) if by_weight[weight]), "")

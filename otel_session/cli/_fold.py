@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from otel_session import attributes as names
 from otel_session.cli._build import Build
-from otel_session.cli._facts import exceptions_of, is_statement, label, query_text
+from otel_session.cli._facts import exceptions_of, is_called, is_statement, label, query_text
 from otel_session.cli._tree import Node
 from otel_session.store.decode import EventView, LogView, text
 
@@ -27,11 +27,13 @@ class Detail:
         full: Whether every entry, whole messages and stack traces are shown.
         slow_ns: A request that takes this long is slow; a statement or a call is at a third of it.
         limit: Entries shown at the top level and under any one span.
+        asked_for: Correlation id of the request that is asked for, or `""`.
     """
 
     full: bool = False
     slow_ns: int = 300_000_000
     limit: int = 100
+    asked_for: str = ""
 
     def is_slow(self, entry: Node | Fold) -> bool:
         """Whether a span, or repeated statements together, took long for what they are."""
@@ -161,6 +163,8 @@ def _closed(gap: list[Entry]) -> list[Entry]:
 
 def _weight(entry: Entry, detail: Detail) -> tuple[int, int]:
     if isinstance(entry, Node):
+        if any(is_called(node.span, detail.asked_for) for node in entry.descendants()):
+            return (4, 0)
         failed = any(node.span.is_error or any(log.is_error for log in node.logs) for node in entry.descendants())
         return (3 if failed else 2 if detail.is_slow(entry) else 0, entry.span.duration_ns)
     if isinstance(entry, LogView):

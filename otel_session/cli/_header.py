@@ -38,13 +38,20 @@ def header(
     users: Sequence[str],
     changes: Sequence[BuildChange],
     slow: int,
+    lines: int,
+    asked_for: str,
     screen: Screen,
 ) -> Iterator[str]:
     """Yield the session's facts, a name and a value to a line."""
     yield screen.line(Piece("Session  "), Piece(summary.session_id, "bold"))
     builds = builds_of(summary.resources)
     starts = {change.new: offset(change.time_ns - summary.first_ns) for change in changes if not change.back}
-    rows = [("previous", previous_id or ""), ("user", ", ".join(users)), ("when", _when(summary))]
+    rows = [
+        ("previous", previous_id or ""),
+        ("user", ", ".join(users)),
+        ("when", _when(summary)),
+        ("request", asked_for),
+    ]
     if not summary.confirmed:
         rows.append(("once", "the client has not brought its session id back (a probe, a scraper, an API call)"))
     rows.append(("service", ", ".join(services_of(builds))))
@@ -59,7 +66,7 @@ def header(
     yield screen.line(_name("requests"), *_requests(summary, slow))
     yield screen.line(_name("database"), Piece(plural(summary.statements, "statement")))
     errors = Piece(f", {plural(summary.error_logs, 'error')}" if summary.error_logs else "", "red")
-    yield screen.line(_name("logs"), Piece(plural(summary.logs, "line")), errors)
+    yield screen.line(_name("logs"), Piece(plural(lines, "line")), errors)
 
 
 def _name(name: str) -> Piece:
@@ -84,6 +91,16 @@ def _requests(summary: SessionSummary, slow: int) -> list[Piece]:
 def count_slow(forest: Forest, detail: Detail) -> int:
     """How many requests were slow."""
     return sum(node.span.is_request and detail.is_slow(node) for node in forest.nodes())
+
+
+def asked_for(forest: Forest, first_ns: int, detail: Detail) -> str:
+    """The request with the correlation id that was typed, in words; `""` when none was."""
+    found = next((node.span for node in forest.nodes() if facts.is_called(node.span, detail.asked_for)), None)
+    if found is None:
+        return ""
+    code = facts.status_code(found)
+    what = facts.label(found) + (f" → {code}" if code is not None else "")
+    return f"{detail.asked_for}  {what}, at {offset(found.start_ns - first_ns)}, {duration(found.duration_ns)}"
 
 
 def look_first(forest: Forest, first_ns: int, detail: Detail, screen: Screen) -> Iterator[str]:
@@ -131,6 +148,6 @@ def _trouble(root: Node, detail: Detail) -> _Trouble | None:
 
 
 def _log_trouble(log: LogView) -> _Trouble:
-    exception = facts.exception_text(log.attributes)
+    exception = facts.exception_at(log.attributes)
     what = " ".join(part for part in (log.level, facts.said(log)) if part)
     return _Trouble(log.time_ns, None, what, exception, failed=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from otel_session import attributes as names
 from otel_session.cli import _facts as facts
 from otel_session.cli._build import build_of
+from otel_session.cli._log_lines import LogCounts
 from otel_session.cli._session import in_ms, summary_as_json
 from otel_session.cli._spent import spent
 from otel_session.cli._tree import Forest, Node
@@ -24,10 +25,10 @@ def write_json(document: object) -> str:
 
 
 def session_as_json(
-    summary: SessionSummary, previous_id: str | None, users: Sequence[str], forest: Forest
+    summary: SessionSummary, logs: LogCounts, previous_id: str | None, users: Sequence[str], forest: Forest
 ) -> dict[str, object]:
     """The whole document of `show --json`."""
-    session = summary_as_json(summary) | {"previous_session_id": previous_id, "users": list(users)}
+    session = summary_as_json(summary, logs, users) | {"previous_session_id": previous_id}
     requests = [_node_as_json(root) for root in forest.roots]
     return {"session": session, "requests": requests, "logs": [_log_as_json(log) for log in forest.loose_logs]}
 

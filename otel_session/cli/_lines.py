@@ -23,23 +23,30 @@ _ORPHANS = {"missing": "(parent not stored)", "elsewhere": "(called from elsewhe
 
 @dataclass(slots=True)
 class Pen:
-    """Writes lines. `hidden` becomes true when a line stands for more than it shows."""
+    """Writes lines.
+
+    `hidden` becomes true when a line stands for more than it shows; `with_sql` are ids of the nodes whose statement's
+    text is shown.
+    """
 
     margin: Margin
     detail: Detail
     many_services: bool = False
     hidden: bool = False
+    with_sql: frozenset[int] = frozenset()
 
     def span(self, node: Node, place: Place) -> str:
         """A request, statement or any other span."""
         span = node.span
-        mark = ERROR_MARK if span.is_error else SLOW_MARK if self.detail.is_slow(node) else ""
+        failed = span.is_error or (place.root is None and facts.has_failed(node))
+        mark = ERROR_MARK if failed else SLOW_MARK if self.detail.is_slow(node) else ""
         plain = "bold" if place.root is None else ""
         return self._line(
             self.margin.pieces(mark, place, span.start_ns, span.end_ns, duration(span.duration_ns)),
             *self._service(span, place),
             Piece(facts.label(span), {ERROR_MARK: "error", SLOW_MARK: "slow"}.get(mark, plain), flex=True),
             *_outcome(span),
+            Piece("  <- asked for" if facts.is_called(span, self.detail.asked_for) else "", "bold"),
             _note(_ORPHANS.get(node.orphan, "")),
             _note(_late(span.start_ns, place)),
             _note("(damaged record)" if span.damaged else ""),
@@ -130,6 +137,11 @@ class Pen:
         for line in wrap_words(said, self.margin.room(place), max_lines=_MAX_REMARK_LINES):
             yield self._line(self.margin.pieces("", place, None, None, ""), Piece(line, style))
 
+    def sql(self, span: SpanView, place: Place) -> Iterator[str]:
+        """Yield a statement's text on one line, unless it stands beside the statement."""
+        if (query := facts.query_text(span)) and not self.margin.has_bars:
+            yield self._line(self.margin.pieces("", place, None, None, ""), Piece(query, "dim", flex=True))
+
     def block(self, whole: str, place: Place) -> Iterator[str]:
         """Yield a text of many lines, wrapped, under the entry it belongs to."""
         for line in wrap(whole, self.margin.room(place)):
@@ -146,10 +158,12 @@ class Pen:
     def _asides(self, span: SpanView) -> list[Piece]:
         correlation = text(span.attributes, names.CORRELATION_ID) if span.is_request else ""
         path = facts.path(span) if span.is_request else ""
+        function = text(span.attributes, names.CODE_FUNCTION_NAME) if span.is_request else ""
         query = facts.query_text(span) if self.margin.has_bars and not self.detail.full else ""
         return [
             Piece(f"  {correlation}" if correlation else "", "dim"),
             Piece(f"  {path}" if path and path != facts.route(span) else "", "dim", drop=True),
+            Piece(f"  {function}" if function else "", "dim", drop=True),
             Piece(f"  {query}" if query else "", "dim", flex=True),
         ]
 

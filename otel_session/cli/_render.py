@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from otel_session import attributes as names
 from otel_session.cli import _facts as facts
 from otel_session.cli._build import Build, build_of
-from otel_session.cli._fold import BuildChange, Entry, Fold, LeftOut, condense, entries_under
+from otel_session.cli._fold import BuildChange, Detail, Entry, Fold, LeftOut, condense, entries_under
 from otel_session.cli._lines import Pen
 from otel_session.cli._margin import Place
 from otel_session.cli._spent import spent
@@ -17,7 +17,10 @@ from otel_session.store.decode import EventView, LogView, text
 
 def timeline(forest: Forest, changes: Sequence[BuildChange], pen: Pen) -> Iterator[str]:
     """Yield the lines of a session's requests, log records between them, and build changes."""
-    for entry in condense([*changes, *forest.roots, *forest.loose_logs], pen.detail):
+    starts = [log for log in forest.loose_logs if log.event_name == names.EVENT_SESSION_START]
+    others = [log for log in forest.loose_logs if log.event_name != names.EVENT_SESSION_START]
+    pen.with_sql = _with_sql(forest, pen.detail)
+    for entry in condense([*starts, *changes, *forest.roots, *others], pen.detail):
         yield from _entry(entry, Place(), pen, last=True)
 
 
@@ -37,6 +40,17 @@ def build_changes(forest: Forest) -> list[BuildChange]:
     return changes
 
 
+def _with_sql(forest: Forest, detail: Detail) -> frozenset[int]:
+    """The statements whose text is worth a line (ids of their nodes): failed ones, and each root's slowest slow one."""
+    chosen: list[Node] = []
+    for root in forest.roots:
+        statements = [node for node in root.descendants() if facts.is_statement(node.span)]
+        chosen += [node for node in statements if node.span.is_error]
+        slow = [node for node in statements if detail.is_slow(node)]
+        chosen += sorted(slow, key=lambda node: -node.span.duration_ns)[:1]
+    return frozenset(map(id, chosen))
+
+
 def _entry(entry: Entry, place: Place, pen: Pen, *, last: bool) -> Iterator[str]:
     top = place.root is None
     here = _at(place, "" if top else "└─ " if last else "├─ ")
@@ -53,6 +67,8 @@ def _entry(entry: Entry, place: Place, pen: Pen, *, last: bool) -> Iterator[str]
             yield from pen.block(text(entry.attributes, names.EXCEPTION_STACKTRACE), below)
     elif isinstance(entry, Fold):
         yield pen.fold(entry, here)
+        if not pen.with_sql.isdisjoint(map(id, entry.nodes)):
+            yield from pen.sql(entry.nodes[0].span, below)
     elif isinstance(entry, LeftOut):
         yield pen.left_out(entry, here)
     else:
@@ -71,6 +87,8 @@ def _span(node: Node, here: Place, below: Place, pen: Pen) -> Iterator[str]:
         yield from pen.remark(spent(node).in_words(), "yellow", remarks)
     if pen.detail.full:
         yield from pen.block(facts.query_text(span), remarks)
+    elif id(node) in pen.with_sql:
+        yield from pen.sql(span, remarks)
     for index, entry in enumerate(under):
         yield from _entry(entry, inside, pen, last=index == len(under) - 1)
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from otel_session.attributes import SESSION_PREVIOUS_ID, USER_HASH, USER_ID
 from otel_session.cli._build import builds_of, services_of
+from otel_session.cli._log_lines import LogCounts
 from otel_session.cli._units import MS, SECOND, local, utc_text
 from otel_session.ids import short_id
+from otel_session.store.activity import LIFE_EVENTS
 from otel_session.store.decode import LogView, SpanView, text
 from otel_session.store.records import (
     FLAG_CONFIRMED,
@@ -26,12 +28,13 @@ def summarize(session_id: str, spans: Sequence[SpanRow], logs: Sequence[LogRow])
     """Count a session's rows the way the store does for its listings: a second request confirms a session, too."""
     flagged = any(s.flags & FLAG_CONFIRMED for s in spans) or any(x.flags & FLAG_CONFIRMED for x in logs)
     by_time = sorted([(s.start_ns, s.resource) for s in spans] + [(x.time_ns, x.resource) for x in logs])
-    first_ns = by_time[0][0] if by_time else 0
+    active = [x.time_ns for x in logs if x.event_name not in LIFE_EVENTS] + [s.start_ns for s in spans]
+    active = active or [at_ns for at_ns, _ in by_time[-1:]] or [0]
     return SessionSummary(
         session_id=session_id,
         confirmed=flagged or len({s.trace_id for s in spans if s.flags & FLAG_REQUEST}) > 1,
-        first_ns=first_ns,
-        last_ns=max([first_ns, *(s.end_ns for s in spans), *(x.time_ns for x in logs)]),
+        first_ns=min(active),
+        last_ns=max([*active, *(s.end_ns for s in spans)]),
         spans=len(spans),
         requests=sum(bool(s.flags & FLAG_REQUEST) for s in spans),
         failed_requests=sum(s.flags & _FAILED_REQUEST == _FAILED_REQUEST for s in spans),
@@ -47,7 +50,7 @@ def length_ns(summary: SessionSummary) -> int:
     return max(0, summary.last_ns - summary.first_ns)
 
 
-def summary_as_json(summary: SessionSummary) -> dict[str, object]:
+def summary_as_json(summary: SessionSummary, logs: LogCounts, users: Sequence[str]) -> dict[str, object]:
     """A session's facts under the keys that `sessions --json` and `show --json` share."""
     builds = builds_of(summary.resources)
     return {
@@ -62,8 +65,11 @@ def summary_as_json(summary: SessionSummary) -> dict[str, object]:
         "failed_requests": summary.failed_requests,
         "statements": summary.statements,
         "spans": summary.spans,
-        "log_lines": summary.logs,
+        "log_lines": logs.lines,
         "error_log_lines": summary.error_logs,
+        "events": logs.events,
+        "access_lines": logs.access_lines,
+        "users": list(users),
         "services": services_of(builds),
         "builds": [build.as_json() for build in builds],
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from otel_session.cli._build import builds_of, services_of
 from otel_session.cli._fold import Detail
-from otel_session.cli._header import count_slow, header, look_first
+from otel_session.cli._header import asked_for, count_slow, header, look_first
 from otel_session.cli._json import session_as_json, write_json
 from otel_session.cli._lines import Pen
+from otel_session.cli._log_lines import LogCounts, count_rows, is_access_line
 from otel_session.cli._margin import Margin
 from otel_session.cli._render import build_changes, timeline
 from otel_session.cli._session import previous_session, summarize, users
@@ -19,6 +20,7 @@ from otel_session.cli._terminal import Piece, Screen, open_screen, write
 from otel_session.cli._text import plural
 from otel_session.cli._tree import Forest, grow
 from otel_session.cli._units import parse_count, parse_span
+from otel_session.store.activity import LIFE_EVENTS
 from otel_session.store.decode import LogView, SpanView, decode_log, decode_span
 from otel_session.store.records import LogRow, SessionSummary, SpanRow
 
@@ -27,7 +29,12 @@ _LOOK_FIRST_FROM = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes to its parser."""
-    parser.add_argument("session", metavar="SESSION", help="a session's id, or how it begins, as in log lines")
+    parser.add_argument(
+        "session",
+        metavar="SESSION",
+        help="a session's id, or how it begins, as in log lines; or the correlation id of one of its requests "
+        "(req_…, what a client got as X-Correlation-ID or X-Request-ID), which is marked",
+    )
     parser.add_argument("--full", action="store_true", help="every statement, whole messages, stack traces, SQL")
     slow = Detail().slow_ns
     parser.add_argument("--slow", type=parse_span, default=slow, metavar="TIME", help="what is slow (default: 300ms)")
@@ -52,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
     With `--json`: `{"session": {...}, "requests": [...], "logs": [...]}`.
 
-    * `session` has the keys of `sessions --json`, and `previous_session_id` and `users` (ids or their hashes).
+    * `session` has the keys of `sessions --json`, and `previous_session_id`.
     * `requests` are the root spans in time order, requests or not (`request` tells). Each span has `trace_id`,
       `span_id`, `parent_span_id`, `orphan` (null, or why a span with a parent is a root: `missing`, `elsewhere`,
       `loop`), `name`, `label`, `kind`, `request`, `statement`, `started_utc`, `start_unix_nano`, `duration_ms`,
@@ -73,15 +80,18 @@ def run(args: argparse.Namespace) -> int:
         StoreError: There is no store, or it cannot be read.
     """
     with opened_store(args) as reader:
-        session_id = find_session(reader, args.session)
+        meant = find_session(reader, args.session)
+        session_id = meant.session_id
         spans, logs = reader.spans(session_id), reader.logs(session_id)
     if not spans and not logs:
         raise UnknownSessionError(f"Session {session_id!r} was deleted just now, to keep the store within its limits.")
-    story = _read(session_id, spans, logs, access_lines=args.full or args.json)
+    story = _read(session_id, spans, logs, as_sent=args.json, access_lines=args.full or args.json)
     if args.json:
-        write([write_json(session_as_json(story.summary, story.previous_id, story.users, story.forest))])
+        write(
+            [write_json(session_as_json(story.summary, story.log_counts, story.previous_id, story.users, story.forest))]
+        )
         return 0
-    detail = Detail(full=args.full, slow_ns=args.slow, limit=args.limit)
+    detail = Detail(full=args.full, slow_ns=args.slow, limit=args.limit, asked_for=meant.correlation_id)
     write(_lines(story, detail, open_screen(width=args.width, color=not args.no_color)))
     return 0
 
@@ -91,35 +101,49 @@ class _Story:
     """A session, decoded."""
 
     summary: SessionSummary
+    log_counts: LogCounts
     previous_id: str | None
     users: list[str]
     forest: Forest
     access_lines_hidden: int
 
 
-# What web servers log of each request; the request's own line says the same and more.
 _MORE = "--full shows every statement, whole messages, stack traces and SQL"
-_ACCESS_LOGGERS = frozenset({"werkzeug", "gunicorn.access", "uvicorn.access", "hypercorn.access"})
-_WARN = 13
 
 
-def _read(session_id: str, spans: Sequence[SpanRow], logs: Sequence[LogRow], *, access_lines: bool) -> _Story:
+def _read(
+    session_id: str, spans: Sequence[SpanRow], logs: Sequence[LogRow], *, as_sent: bool, access_lines: bool
+) -> _Story:
+    summary = summarize(session_id, spans, logs)
     span_views, log_views = [decode_span(row) for row in spans], [decode_log(row) for row in logs]
     everything: list[SpanView | LogView] = [*span_views, *log_views]
-    told = [log for log in log_views if access_lines or log.scope not in _ACCESS_LOGGERS or log.severity >= _WARN]
+    told = [log for log in log_views if access_lines or not is_access_line(log)]
+    hidden = len(log_views) - len(told)
+    if not as_sent:
+        told = [_within(log, summary) for log in told]
     return _Story(
-        summary=summarize(session_id, spans, logs),
+        summary=summary,
+        log_counts=count_rows(logs),
         previous_id=previous_session(everything),
         users=users(everything),
         forest=grow(span_views, told),
-        access_lines_hidden=len(log_views) - len(told),
+        access_lines_hidden=hidden,
     )
+
+
+def _within(log: LogView, summary: SessionSummary) -> LogView:
+    """An event of the session's life at a time when there was activity; other records as they are."""
+    if log.event_name not in LIFE_EVENTS:
+        return log
+    return replace(log, time_ns=min(max(log.time_ns, summary.first_ns), summary.last_ns))
 
 
 def _lines(story: _Story, detail: Detail, screen: Screen) -> Iterator[str]:
     summary, forest = story.summary, story.forest
     changes = build_changes(forest)
-    yield from header(summary, story.previous_id, story.users, changes, count_slow(forest, detail), screen)
+    asked = asked_for(forest, summary.first_ns, detail)
+    slow, lines = count_slow(forest, detail), story.log_counts.lines
+    yield from header(summary, story.previous_id, story.users, changes, slow, lines, asked, screen)
     if len(forest.roots) + len(forest.loose_logs) >= _LOOK_FIRST_FROM:
         first = list(look_first(forest, summary.first_ns, detail, screen))
         yield from ["", *first] if first else []

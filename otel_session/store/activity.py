@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from otel_session.attributes import EVENT_SESSION_END, EVENT_SESSION_START
 from otel_session.store.records import (
     FLAG_CONFIRMED,
     FLAG_ERROR,
@@ -18,14 +19,23 @@ from otel_session.store.schema import NO_SESSION
 ROW_BYTES = 120
 """What a span or log record takes in the file beside its body: its columns and index entries, about."""
 
+LIFE_EVENTS = frozenset({EVENT_SESSION_START, EVENT_SESSION_END})
+"""Events whose times are worked out (a cookie's whole second, the end of idleness): no sign of activity."""
+_NEVER = 2**63 - 1
+
 
 class Activity:
-    """A session's summary row in the making: what a batch holds, then together with what the file had."""
+    """A session's summary row in the making: what a batch holds, then together with what the file had.
+
+    A session of which only life events are known has `first_ns` _NEVER in the file, and the latest one's time as its
+    last activity, until there is a real one.
+    """
 
     __slots__ = (
         "bytes",
         "confirmed",
         "error_logs",
+        "event_ns",
         "failed_requests",
         "first_ns",
         "key",
@@ -38,11 +48,11 @@ class Activity:
         "statements",
     )
 
-    def __init__(self, first_ns: int) -> None:
+    def __init__(self) -> None:
         self.key = NO_SESSION
         self.confirmed = False
-        self.first_ns = first_ns
-        self.last_ns = first_ns
+        self.first_ns = _NEVER
+        self.last_ns = self.event_ns = 0
         self.spans = self.requests = self.failed_requests = self.statements = 0
         self.logs = self.error_logs = self.bytes = 0
         self.request_trace: bytes | None = None
@@ -54,6 +64,8 @@ class Activity:
         self.bytes += len(row.body) + ROW_BYTES
         if row.start_ns < self.first_ns:
             self.first_ns = row.start_ns
+        if row.start_ns > self.last_ns:
+            self.last_ns = row.start_ns
         if row.end_ns > self.last_ns:
             self.last_ns = row.end_ns
         if row.resource not in self.resources:
@@ -72,10 +84,11 @@ class Activity:
         """Count one log record."""
         self.logs += 1
         self.bytes += len(row.body) + ROW_BYTES
-        if row.time_ns < self.first_ns:
-            self.first_ns = row.time_ns
-        if row.time_ns > self.last_ns:
-            self.last_ns = row.time_ns
+        if row.event_name in LIFE_EVENTS:
+            self.event_ns = max(self.event_ns, row.time_ns)
+        else:
+            self.first_ns = min(self.first_ns, row.time_ns)
+            self.last_ns = max(self.last_ns, row.time_ns)
         if row.resource not in self.resources:
             self.resources[row.resource] = None
         self.error_logs += row.flags & FLAG_ERROR
@@ -93,8 +106,11 @@ class Activity:
         """Add what the file already has of the session: its columns from `confirmed` to `request_trace`."""
         confirmed, first_ns, last_ns, spans, requests, failed, statements, logs, error_logs, size, trace = row
         self.confirmed = self.confirmed or bool(confirmed)
-        self.first_ns = min(self.first_ns, first_ns)
-        self.last_ns = max(self.last_ns, last_ns)
+        if first_ns == _NEVER:
+            self.event_ns = max(self.event_ns, last_ns)
+        else:
+            self.first_ns = min(self.first_ns, first_ns)
+            self.last_ns = max(self.last_ns, last_ns)
         self.spans += spans
         self.requests += requests
         self.failed_requests += failed
@@ -109,7 +125,7 @@ class Activity:
         return (
             self.confirmed,
             self.first_ns,
-            self.last_ns,
+            max(self.last_ns, self.event_ns) if self.first_ns == _NEVER else self.last_ns,
             self.spans,
             self.requests,
             self.failed_requests,
@@ -125,15 +141,15 @@ class Activity:
 
 def collect(spans: Iterable[SpanRow], logs: Iterable[LogRow]) -> dict[str | None, Activity]:
     """Sum up a batch by session id. The entry for None is the rows without a session; it is always there."""
-    activities: dict[str | None, Activity] = {None: Activity(0)}
+    activities: dict[str | None, Activity] = {None: Activity()}
     for span in spans:
         activity = activities.get(span.session_id)
         if activity is None:
-            activity = activities[span.session_id] = Activity(span.start_ns)
+            activity = activities[span.session_id] = Activity()
         activity.add_span(span)
     for log in logs:
         activity = activities.get(log.session_id)
         if activity is None:
-            activity = activities[log.session_id] = Activity(log.time_ns)
+            activity = activities[log.session_id] = Activity()
         activity.add_log(log)
     return activities

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
-from otel_session.store import shared
+from otel_session.store import _search, shared
 from otel_session.store._handle import Handle
 from otel_session.store._opening import open_for_reading
-from otel_session.store.records import LogRow, MetricRow, SessionSummary, SpanRow
+from otel_session.store.records import LogKind, LogRow, MetricRow, SessionSummary, SpanRow
 from otel_session.store.schema import NO_SESSION, TRACE_BLOCK
 
 _SUMMARY = (
-    "session_id, confirmed, first_ns, last_ns, spans, requests, failed_requests, statements, logs, error_logs, "
-    "resources FROM sessions"
+    "session_id, confirmed, min(first_ns, last_ns), last_ns, spans, requests, failed_requests, statements, logs, "
+    "error_logs, resources FROM sessions"
 )
 _SPAN = (
     "SELECT sessions.session_id, traces.trace_id, span_id, parent_span_id, start_ns, start_ns + duration_ns, name, "
@@ -53,7 +54,13 @@ class StoreReader:
             pass
 
     def sessions(
-        self, *, limit: int = 50, since_ns: int | None = None, confirmed_only: bool = True
+        self,
+        *,
+        limit: int = 50,
+        since_ns: int | None = None,
+        confirmed_only: bool = True,
+        troubled_only: bool = False,
+        among: Collection[str] | None = None,
     ) -> list[SessionSummary]:
         """The sessions with the newest activity, newest first.
 
@@ -61,27 +68,74 @@ class StoreReader:
             limit: The most to return.
             since_ns: Only those active at or after this time, in nanoseconds since the epoch.
             confirmed_only: Leave out clients that never came back with their session id.
+            troubled_only: Only those with a failed request or an error log record.
+            among: Only those with one of these ids.
         """
         since = _EARLIEST if since_ns is None else since_ns
         # Two arms, each in the order of the index, are merged; one without the equation would be sorted.
         wanted = (1,) if confirmed_only else (1, 0)
-        arms = [f"SELECT {_SUMMARY} WHERE confirmed = {confirmed} AND last_ns >= ?" for confirmed in wanted]
+        more = f" AND {_search.TROUBLED}" if troubled_only else ""
+        arms = [f"SELECT {_SUMMARY} WHERE confirmed = {confirmed} AND last_ns >= ?{more}" for confirmed in wanted]
         with self._handle.use() as connection, _Snapshot(connection):
-            rows = connection.execute(
-                f"{' UNION ALL '.join(arms)} ORDER BY last_ns DESC LIMIT ?", [since] * len(arms) + [limit]
-            ).fetchall()
+            found = connection.execute(f"{' UNION ALL '.join(arms)} ORDER BY last_ns DESC", [since] * len(arms))
+            rows = list(islice((row for row in found if among is None or row[0] in among), limit))
+            found.close()
             resources = shared.read_values(connection, (int(key) for row in rows for key in row[-1].split()))
         return [
             SessionSummary(*(row[0], bool(row[1]), *row[2:-1], tuple(resources[int(key)] for key in row[-1].split())))
             for row in rows
         ]
 
-    def unconfirmed_count(self, since_ns: int | None = None) -> int:
-        """How many clients, active at or after `since_ns`, never came back with their session id."""
-        return self._number(
-            "SELECT count(*) FROM sessions WHERE confirmed = 0 AND last_ns >= ?",
-            _EARLIEST if since_ns is None else since_ns,
-        )
+    def unconfirmed_count(
+        self, since_ns: int | None = None, *, troubled_only: bool = False, among: Collection[str] | None = None
+    ) -> int:
+        """How many clients never came back with their session id; the arguments narrow it as those of `sessions`."""
+        since = _EARLIEST if since_ns is None else since_ns
+        where = "WHERE confirmed = 0 AND last_ns >= ?" + (f" AND {_search.TROUBLED}" if troubled_only else "")
+        if among is None:
+            return self._number(f"SELECT count(*) FROM sessions {where}", since)  # noqa: S608 -- constants only
+        with self._handle.use() as connection:
+            query = f"SELECT session_id FROM sessions {where}"  # noqa: S608 -- constants only
+            return sum(row[0] in among for row in connection.execute(query, (since,)))
+
+    def sessions_requesting(
+        self, *, any_of: Sequence[bytes] = (), min_ns: int = 0, accept: Callable[[bytes], bool] | None = None
+    ) -> set[str]:
+        """Ids of the sessions with a request like this; all spans are read for it.
+
+        Args:
+            any_of: What its OTLP bytes hold one of.
+            min_ns: What it took at least, in nanoseconds.
+            accept: Asked with its OTLP bytes at the end, until it says yes for the session.
+        """
+        with self._handle.use() as connection, _Snapshot(connection):
+            return _search.sessions_requesting(connection, any_of, min_ns, accept)
+
+    def requests_holding(self, holding: bytes, *, limit: int = 1_000) -> list[SpanRow]:
+        """The newest requests whose OTLP bytes hold these, of whatever session; all spans are read for it."""
+        with self._handle.use() as connection, _Snapshot(connection):
+            keys = _search.request_keys(connection, holding, limit)
+            marks = ", ".join(map(str, keys))
+            rows = connection.execute(
+                f"{_SPAN} WHERE spans.key IN ({marks}) AND (session = {NO_SESSION} OR session_id IS NOT NULL) "
+                "ORDER BY start_ns DESC"
+            ).fetchall()
+            return [SpanRow(*row) for row in _with_values(connection, rows, 8)]
+
+    def request_bodies(self, session_ids: Collection[str], *, any_of: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
+        """Yield session id and OTLP bytes of the sessions' requests that hold one of the bytes.
+
+        The connection is the caller's until the last one was taken.
+        """
+        with self._handle.use() as connection, _Snapshot(connection):
+            yield from _search.request_bodies(connection, session_ids, any_of)
+
+    def log_kinds(self, session_ids: Collection[str]) -> list[tuple[str, LogKind]]:
+        """How many log records of which kind each of the sessions has; those without any do not appear."""
+        with self._handle.use() as connection, _Snapshot(connection):
+            found = list(_search.log_kinds(connection, session_ids))
+            scopes = shared.read_values(connection, (kind[0] for _, kind in found))
+        return [(session_id, LogKind(scopes[kind[0]], *kind[1:])) for session_id, kind in found]
 
     def find(self, prefix: str) -> list[str]:
         """All session ids that start with `prefix`, confirmed or not, in order; an id equal to it is the first."""

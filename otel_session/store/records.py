@@ -52,6 +52,16 @@ class LogRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LogKind:
+    """How many log records of one kind a session has: of which scope, events or not, WARN and above or not."""
+
+    scope: bytes
+    is_event: bool
+    is_warning: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class MetricRow:
     """One metric with its data points, as collected at `time_ns`."""
 
@@ -67,8 +77,8 @@ class SessionSummary:
     """One session as listings show it. Counts cover what is still in the store.
 
     `requests` counts spans flagged FLAG_REQUEST, `failed_requests` those of them with FLAG_ERROR, `statements` those
-    with FLAG_STATEMENT, `error_logs` log records with FLAG_ERROR. `resources` are the distinct OTLP Resource bytes
-    seen, oldest first.
+    with FLAG_STATEMENT, `error_logs` log records with FLAG_ERROR. `first_ns` and `last_ns` are those of its activity:
+    events of a session's life do not move them. `resources` are the distinct OTLP Resource bytes seen, oldest first.
     """
 
     session_id: str

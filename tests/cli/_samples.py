@@ -244,8 +244,8 @@ def exception(kind: str, message: str, stacktrace: str = "") -> dict[str, object
 def believable_visit(session_id: str, *, start_ns: int = START_NS, build: bytes | None = None) -> Visit:
     """Eight requests of a person who signs in, looks around, waits for a slow report and meets a broken one."""
     visit = Visit(session_id, start_ns=start_ns, build=build)
-    visit.log(None, "", 0, event=names.EVENT_SESSION_START, logger="otel_session")
-    page = visit.request("GET", "/login", 0.2, 3.1)
+    visit.log(None, "", -200, event=names.EVENT_SESSION_START, logger="otel_session")
+    page = visit.request("GET", "/login", 0, 3.1)
     page = visit.request("POST", "/login", 4_210, 62.4, status=302)
     visit.statement(page, "SELECT user", 4_211, 0.81)
     visit.log(page, "user 3 signed in", 4_270)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from otel_session import attributes as names
 from otel_session.cli import main
 from otel_session.cli._text import columns
 from otel_session.cli._units import duration, offset, parse_span, utc_text
-from tests.cli._samples import MS, START_NS, Visit, believable_visit, resource, stored
+from tests.cli._samples import MS, START_NS, WARN, Visit, believable_visit, resource, stored
 
 FIRST, SECOND = "a1b2c3d4e5f60718293a4b5c6d7e8f90", "0f9e8d7c6b5a49382716f5e4d3c2b1a0"
 MINUTE_NS = 60_000 * MS
@@ -56,7 +57,7 @@ def test_a_row_tells_what_was_counted(tmp_path: Path, capsys: pytest.CaptureFixt
     )
     assert row.split() == [
         *(FIRST, "2025-11-21", "09:12:03", "3", "min", "12", "s"),
-        *("8", "1", "60", "8", "1", "512fbfe", "main", "deals"),
+        *("8", "1", "60", "7", "1", "512fbfe", "main", "deals"),
     ]
 
 
@@ -77,8 +78,11 @@ def test_json_has_stable_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]
                 "failed_requests": 1,
                 "statements": 60,
                 "spans": 70,
-                "log_lines": 8,
+                "log_lines": 7,
                 "error_log_lines": 1,
+                "events": 1,
+                "access_lines": 0,
+                "users": [],
                 "services": ["deals"],
                 "builds": [
                     {
@@ -112,8 +116,44 @@ def test_clients_that_came_once_are_one_line(tmp_path: Path, capsys: pytest.Capt
 def test_one_client_that_came_once_is_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The count agrees with its noun, and stands alone when nobody came back."""
     out = listed(capsys, stored(tmp_path / "t.db", once(1)))
-    assert out.startswith("No sessions yet.\n")
+    assert out.startswith("No sessions yet.\nThe store has 1 span and 0 log records, and a session is listed from")
+    assert "otel-session run" not in out
     assert "and 1 client that came once" in out
+
+
+def test_log_lines_are_the_applications_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Events, access lines and our own logger's lines are no log lines; a server's warnings are. `show` agrees."""
+    visit = Visit(FIRST)
+    visit.request("GET", "/", 0, 1)
+    for logger in ("deals", "deals.views", "werkzeug.shop", "otel_sessions"):
+        visit.log(None, "own", 1, logger=logger)
+    for logger in ("werkzeug", "gunicorn.access", "uvicorn.access", "hypercorn.access"):
+        visit.log(None, "access", 1, logger=logger)
+    visit.log(None, "a server's warning", 1, logger="werkzeug", severity=WARN)
+    visit.log(None, "ours", 1, logger="otel_session", severity=WARN)
+    visit.log(None, "ours", 1, logger="otel_session.exporters")
+    visit.log(None, "", 1, event="session.start", logger="otel_session")
+    visit.log(None, "", 1, event="order.placed", logger="deals")
+    store = stored(tmp_path / "t.db", visit)
+    facts = json.loads(listed(capsys, store, "--json"))["sessions"][0]
+    assert (facts["log_lines"], facts["events"], facts["access_lines"]) == (5, 2, 4)
+    assert main(["show", FIRST, "--json", "--store", str(store)]) == 0
+    shown = json.loads(capsys.readouterr().out)["session"]
+    assert {key: shown[key] for key in facts} == facts
+
+
+def test_life_events_are_no_activity(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--since`, start, length and order go by what the session did, not by when it was said to start or end."""
+    now_ns = time.time_ns()
+    idle, late = Visit(FIRST, start_ns=now_ns - 120 * MINUTE_NS), Visit(SECOND, start_ns=now_ns - 90 * MINUTE_NS)
+    idle.request("GET", "/", 0, 500)
+    idle.log(None, "", 90 * 60_000, event=names.EVENT_SESSION_END)
+    idle.log(None, "", -700, event=names.EVENT_SESSION_START)
+    late.request("GET", "/", 0, 1)
+    store = stored(tmp_path / "t.db", idle, late)
+    rows = json.loads(listed(capsys, store, "--json"))["sessions"]
+    assert [(row["session_id"], row["length_s"]) for row in rows] == [(SECOND, 0.001), (FIRST, 0.5)]
+    assert listed(capsys, store, "--since", "1h") == "No session was active in the last 1 h 00 min.\n"
 
 
 def test_limit_says_that_there_are_older_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,8 +191,24 @@ def test_a_missing_store_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureF
     captured = capsys.readouterr()
     assert captured.out == ""
     assert f"no telemetry file {tmp_path / 'none.db'}" in captured.err
-    assert "otel-session run -- flask" in captured.err
+    assert f"OTEL_SESSION_STORE={tmp_path / 'none.db'} otel-session run -- flask" in captured.err
+    assert "up to 5 s after it happened" in captured.err
     assert not (tmp_path / "none.db").exists()
+
+
+def test_a_missing_store_may_be_because_of_an_endpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an OTLP endpoint set, the message says that telemetry goes there, and how to keep it here too."""
+    monkeypatch.setattr("otel_session.config._active", None)
+    monkeypatch.setenv("OTEL_SESSION_STORE", str(tmp_path / "none.db"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:password@collector:4318")
+    assert main(["sessions"]) == 1
+    err = capsys.readouterr().err
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is set: telemetry goes there." in err
+    assert "\nOTEL_TRACES_EXPORTER=otlp,otel_session_local OTEL_LOGS_EXPORTER=otlp,otel_session_local" in err
+    assert "password" not in err
+    assert "otel-session run" not in err
 
 
 def test_the_configured_store_is_the_default(
@@ -213,11 +269,11 @@ def test_a_session_over_two_builds_says_so(tmp_path: Path, capsys: pytest.Captur
     assert "2222222 main (+1 before)" in listed(capsys, stored(tmp_path / "t.db", *visits))
 
 
-def test_without_a_build_stamp_it_is_development(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A resource without commit and branch reads as the word the application shows, too."""
+def test_a_missing_build_stamp_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A resource without commit and branch reads as what is missing."""
     visit = Visit(FIRST, build=resource(commit="", branch=""))
     visit.request("GET", "/", 0, 1)
-    assert "Development  deals" in listed(capsys, stored(tmp_path / "t.db", visit))
+    assert "no build stamp  deals" in listed(capsys, stored(tmp_path / "t.db", visit))
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:

@@ -137,9 +137,11 @@ def test_the_session_queries_use_their_indexes(path: Path) -> None:
         reader.logs("s")
         reader.trace(trace_id(1))
         reader.find("s")
+        reader.log_kinds(["s"])
+        list(reader.request_bodies(["s"], any_of=[b"user"]))
         connection.set_trace_callback(None)
         steps = [row[3] for plan in plans for row in connection.execute(f"EXPLAIN QUERY PLAN {plan}")]
-    assert len(plans) >= 5
+    assert len(plans) >= 7
     tables = ("sessions", "spans", "logs", "traces", "shared")
     assert [step for step in steps if step.startswith(tuple(f"SCAN {table}" for table in tables))] == []
 

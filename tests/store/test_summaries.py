@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,34 @@ def test_last_activity_is_the_end_of_a_span(path: Path) -> None:
         store.write(spans=[span(at_ns=10 * SECOND)])
     with StoreReader(path) as reader:
         assert reader.sessions(confirmed_only=False)[0].last_ns == 11 * SECOND
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_events_of_a_sessions_life_are_no_activity(path: Path, order: tuple[int, ...]) -> None:
+    """Start and end events move neither first nor last activity, in whatever order and batches the rows come."""
+    rows = [
+        {"logs": [replace(log(at_ns=2 * SECOND, flags=FLAG_CONFIRMED), event_name="session.start")]},
+        {"logs": [replace(log(at_ns=90 * SECOND), event_name="session.end")]},
+        {"spans": [span(at_ns=10 * SECOND)]},
+        {"logs": [replace(log(at_ns=12 * SECOND), event_name="order.placed")]},
+    ]
+    with TelemetryStore(path, **UNCAPPED) as store:
+        for index in order:
+            store.write(**rows[index])
+    with StoreReader(path) as reader:
+        (summary,) = reader.sessions()
+    assert (summary.first_ns, summary.last_ns, summary.logs) == (10 * SECOND, 12 * SECOND, 3)
+
+
+def test_a_session_of_nothing_but_its_end_is_as_old_as_that(path: Path) -> None:
+    """Where nothing else is known the latest event's time stands for first and last, and the age cap goes by it."""
+    with TelemetryStore(path, **UNCAPPED) as store:
+        for at_s, event in ((5, "session.start"), (9, "session.end")):
+            store.write(logs=[replace(log(at_ns=at_s * SECOND), event_name=event)])
+    with StoreReader(path) as reader:
+        (summary,) = reader.sessions(confirmed_only=False)
+        assert (summary.first_ns, summary.last_ns) == (9 * SECOND, 9 * SECOND)
+        assert reader.sessions(confirmed_only=False, since_ns=10 * SECOND) == []
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ class SQLAlchemyInstrumentor(Instrumentor):
 
 
 def _engines_may_exist() -> bool:
-    """Whether engines were made before now, as far as the garbage collector knows; about 0.1 s for a million objects."""
+    """Whether there are engines already, as far as the garbage collector knows; 0.1 s for a million objects."""
     if gc.get_freeze_count():  # it does not tell of what was frozen
         return True
     # `type()`, since proxies pretend to be of the class of what they stand for, or fail when asked.
