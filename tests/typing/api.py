@@ -1,7 +1,8 @@
 """The public names as a user's type checker sees them. Checked by mypy, never run."""
 
 from pathlib import Path
-from typing import assert_type
+
+from typing_extensions import assert_type
 
 import otel_session
 from otel_session import testing
