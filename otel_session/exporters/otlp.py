@@ -7,8 +7,12 @@ consumer and the stock pipeline does the work.
 
 from __future__ import annotations
 
+# The transports import these at their first use, in a thread: a fork in the middle of that would leave the import
+# locked for ever in the child.
+import encodings.idna  # noqa: F401
 import inspect
 import logging
+import netrc  # noqa: F401
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +58,9 @@ def renew_connections(exporter: Any) -> None:
     """
     transport = getattr(getattr(exporter, "_client", None), "_transport", None)
     adapters = getattr(getattr(transport, "_session", None), "adapters", {})
+    cookies: Any = getattr(getattr(transport, "_session", None), "cookies", None)
+    if hasattr(cookies, "_cookies_lock"):
+        cookies._cookies_lock = threading.RLock()
     for adapter in adapters.values():
         try:
             _abandoned.append(adapter.poolmanager)
@@ -67,11 +74,16 @@ _abandoned: list[Any] = []
 
 
 class Attempts:
-    """The transport, remembering of one batch's requests how they ended, and telling of trouble at once."""
+    """The transport, remembering of one batch's requests how they ended, and telling of trouble at once.
+
+    Attributes:
+        failing: The last request of all failed.
+    """
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self.trouble: Callable[[Outcome], None] | None = None
+        self.failing = False
         self.begin()
 
     def begin(self) -> None:
@@ -84,6 +96,7 @@ class Attempts:
         """Send, as the transport does."""
         self.resent += self._unanswered
         self.last = result = self._transport.request(*args, **kwargs)
+        self.failing = result.status_code is None or result.status_code >= 300
         if result.status_code is None:
             outcome = of_error(result.error, _VARIABLE)
             self._unanswered = self._unanswered or outcome.doubtful

@@ -31,6 +31,11 @@ class GrpcConsumer:
     """One attempt is one call; the lane waits between attempts as the official exporter does."""
 
     def __init__(self, exporter: Any, what: str) -> None:
+        # Not in its thread: a fork in the middle of an import would leave it locked for ever in the child.
+        import grpc
+        from google.rpc.error_details_pb2 import RetryInfo
+
+        self._grpc, self._retry_info = grpc, RetryInfo
         self._exporter = exporter
         self._method = _SERVICES[what]
         self._call: Any = None
@@ -46,8 +51,7 @@ class GrpcConsumer:
 
     def consume(self, batch: Batch, timeout_s: float | None = None) -> Outcome:
         """Send a batch, in one call."""
-        import grpc
-
+        grpc = self._grpc
         exporter = self._exporter
         if self._renew:
             self._open()
@@ -63,7 +67,7 @@ class GrpcConsumer:
 
     def _judged(self, error: Any, codes: Any) -> Outcome:
         code, details = error.code(), (error.details() or "")[:_MOST_CHARS]
-        pause_s = _pause_of(error)
+        pause_s = self._pause_of(error)
         connected = pause_s is None and "failed to connect" not in details.lower()
         if code is codes.UNAVAILABLE:
             self._renew = (
@@ -97,14 +101,11 @@ class GrpcConsumer:
         self._call = None
         self._renew = self._forked = True
 
-
-def _pause_of(error: Any) -> float | None:
-    """Seconds that the far end asked for (google.rpc.RetryInfo), None when it did not."""
-    details = dict(error.trailing_metadata() or ()).get("google.rpc.retryinfo-bin")
-    if details is None:
-        return None
-    from google.rpc.error_details_pb2 import RetryInfo
-
-    info = RetryInfo.FromString(details)
-    pause_s: float = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
-    return min(pause_s, _MOST_PAUSE_S)
+    def _pause_of(self, error: Any) -> float | None:
+        """Seconds that the far end asked for (google.rpc.RetryInfo), None when it did not."""
+        details = dict(error.trailing_metadata() or ()).get("google.rpc.retryinfo-bin")
+        if details is None:
+            return None
+        info = self._retry_info.FromString(details)
+        pause_s: float = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
+        return min(pause_s, _MOST_PAUSE_S)

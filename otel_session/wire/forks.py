@@ -6,6 +6,7 @@ What must begin anew in a child registers here. Nothing in here takes a lock: a 
 from __future__ import annotations
 
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -29,6 +30,7 @@ _renewed: list[weakref.ref[Any]] = []
 _untold: list[Callable[[], None]] = [tallies.reset]
 _noticed: dict[int, object] = {}
 _pid = _getpid()
+_hooked = False
 
 
 def renew(what: Renewed) -> None:
@@ -40,6 +42,23 @@ def renew(what: Renewed) -> None:
 def when_untold(callback: Callable[[], None]) -> None:
     """Call this in a child that Python was not told of: it does what others do in `os.register_at_fork` hooks."""
     _untold.append(callback)
+    _hook_uwsgi()
+
+
+def _hook_uwsgi() -> None:
+    """Have uWSGI tell of its forks at once: a span that is the first to notice has the parent's instance id."""
+    global _hooked
+    uwsgi: Any = sys.modules.get("uwsgi")
+    if uwsgi is None or _hooked:
+        return
+    _hooked, before = True, getattr(uwsgi, "post_fork_hook", None)
+
+    def hook() -> None:
+        if before is not None:
+            before()
+        notice()
+
+    uwsgi.post_fork_hook = hook
 
 
 def notice() -> None:
