@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from otel_session.exporters.otlp import Attempts, renew_connections
 from otel_session.wire import forks
-from otel_session.wire.workers import Patience
+from otel_session.wire.workers import Patience, is_end_of_process
 
 _LEAST_S, _MOST_S = 0.5, 2.5
 _COLLECTION_S = 1.0
@@ -90,7 +90,7 @@ class CaredReader:
         forks.renew(self)
 
     def _hear(self, _: Any) -> None:
-        if self._ends and self._client is not None:  # there is no time to try again
+        if self._client is not None and (self._ends or is_end_of_process()):  # there is no time to try again
             self._client._shutdown_event.set()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -31,6 +31,11 @@ def end_of_process() -> None:
     _process_ends = True
 
 
+def is_end_of_process() -> bool:
+    """Whether that has been said."""
+    return _process_ends
+
+
 class Patience:
     """How long the end of the process may be put off in all, in seconds, whoever asks for it."""
 
