@@ -10,19 +10,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry import baggage
+from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+from opentelemetry.trace import Span
 
 from otel_session import attributes as names
 from otel_session import config, ids
 from otel_session.visits import Visit
 
 _KEY = otel_context.create_key("otel_session.identity")
-_QUIET = otel_context.create_key("otel_session.quiet")
+QUIET = otel_context.create_key("otel_session.quiet")
+"""The key of a context in which our instrumentors make no spans."""
 # The key that OpenTelemetry keeps baggage under, learned from its public functions.
 _BAGGAGE = next(iter(baggage.set_baggage("key", "value", Context())))
-_get_value = otel_context.get_value
+_SPAN = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+_get_current = otel_context.get_current
 
 
 class Identity:
@@ -133,22 +136,24 @@ class Identity:
 
 def current(context: Context | None = None) -> Identity | None:
     """The identity in a context (the current one by default), or None. Costs about 0.1 µs."""
-    found = _get_value(_KEY, context)
-    if found is None:
+    identity: Identity | None = (_get_current() if context is None else context).get(_KEY)  # type: ignore[assignment]
+    if identity is None:
         return None
-    identity: Identity = found  # type: ignore[assignment]  # only `put` writes this key
     if identity._deadline is not None and time.monotonic() > identity._deadline:
         return None
     return identity
 
 
-def put(identity: Identity, context: Context | None = None, *, in_baggage: bool = True) -> Context:
+def put(
+    identity: Identity, context: Context | None = None, *, in_baggage: bool = True, span: Span | None = None
+) -> Context:
     """A context with the identity in it, and session and correlation id in its baggage unless told otherwise.
 
-    Ids of either name that came in as baggage are replaced or removed, so that nobody else's travel on.
+    Ids of either name that came in as baggage are replaced or removed, so that nobody else's travel on. A `span` is
+    made current in it.
     """
-    base = otel_context.get_current() if context is None else context
-    carried = dict(baggage.get_all(base))
+    base = _get_current() if context is None else context
+    carried = dict(baggage.get_all(base)) if _BAGGAGE in base else {}
     for name, value in ((names.SESSION_ID, identity.session_id), (names.CORRELATION_ID, identity.correlation_id)):
         if in_baggage and value is not None:
             carried[name] = value
@@ -158,6 +163,8 @@ def put(identity: Identity, context: Context | None = None, *, in_baggage: bool 
     built = {**base, _KEY: identity}
     if carried or _BAGGAGE in base:
         built[_BAGGAGE] = carried
+    if span is not None:
+        built[_SPAN] = span
     return Context(built)
 
 
@@ -168,12 +175,17 @@ def without_identity(context: Context | None = None) -> Context:
 
 def quiet(context: Context | None = None) -> Context:
     """A context in which our instrumentors make no spans (requests excluded by their URL)."""
-    return otel_context.set_value(_QUIET, True, context)
+    return otel_context.set_value(QUIET, True, context)
 
 
 def is_quiet(context: Context | None = None) -> bool:
     """Whether our instrumentors are to make no spans here."""
-    return _get_value(_QUIET, context) is not None
+    return (_get_current() if context is None else context).get(QUIET) is not None
+
+
+def span_in(context: Context) -> Span | None:
+    """The span that a context has, None where it has none: `trace.get_current_span` without its calls."""
+    return context.get(_SPAN)  # type: ignore[return-value]  # only the API writes this key
 
 
 def _sends_baggage() -> bool:

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from opentelemetry.trace import SpanKind
+
 from otel_session.exceptions import StoreError
-from otel_session.exporters.local import (
-    ERROR_SEVERITY,
-    LocalLogExporter,
-    LocalSpanExporter,
-    log_row,
-    say_failing,
-    say_kept,
-    shared_store,
-    span_row,
-)
-from otel_session.store.records import FLAG_ERROR, FLAG_STATEMENT, LogRow, SpanRow
+from otel_session.exporters.local import LocalLogExporter, LocalSpanExporter
+from otel_session.exporters.local_rows import ERROR_SEVERITY, log_row, span_row
+from otel_session.exporters.local_store import say_failing, say_kept, shared_store
+from otel_session.store.records import FLAG_CONFIRMED, FLAG_ERROR, FLAG_REQUEST, FLAG_STATEMENT, LogRow, SpanRow
 from otel_session.wire import Origin
 from otel_session.wire.batches import KEPT, Batch, Consumer, Outcome
-from otel_session.wire.leaves import Leaf, LogLeaf
+from otel_session.wire.leaves import Leaf
+from otel_session.wire.log_leaves import LogLeaf
 
 AROUND_A_ROW = 400
 """Bytes of memory that a row takes beside its encoding."""
@@ -59,8 +55,14 @@ class LocalConsumer:
 def _span_item(ended: Any, origin: Origin, body: bytes) -> SpanRow:
     if type(ended) is not Leaf:
         return span_row(ended, origin, body)
-    flags = FLAG_STATEMENT | (FLAG_ERROR if ended.error else 0)  # the only leaves are statements
-    name, trace_id, span_id, parent, start_ns, end_ns, session_id, _ = ended
+    name, kind, trace_id, span_id, parent, start_ns, end_ns, session_id, error, confirmed = ended
+    flags = FLAG_ERROR if error else 0
+    if kind is SpanKind.CLIENT:  # whatever of ours calls somebody is a statement
+        flags |= FLAG_STATEMENT
+    elif kind is SpanKind.SERVER:
+        flags |= FLAG_REQUEST
+    if confirmed:
+        flags |= FLAG_CONFIRMED
     return SpanRow(
         session_id, trace_id, span_id, parent, start_ns, end_ns, name, flags, origin.resource, origin.scope, body
     )

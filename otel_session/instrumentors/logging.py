@@ -30,7 +30,7 @@ from otel_session.context import Identity
 from otel_session.instrumentors._base import Instrumentor
 from otel_session.processors import IdentityLogProcessor
 from otel_session.wire import IN_LOG_RECORD, encode_attributes
-from otel_session.wire.leaves import LogWriter
+from otel_session.wire.log_leaves import LogWriter
 
 # The attributes every LogRecord has; all others were given by the application as `extra=`.
 _MADE_WITH = frozenset(vars(logging.makeLogRecord({})))

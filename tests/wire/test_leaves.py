@@ -24,7 +24,8 @@ from opentelemetry.sdk.trace.sampling import (
 
 import otel_session
 from otel_session.wire.encoders import Branch, EncodingLogProcessor, EncodingSpanProcessor
-from otel_session.wire.leaves import Leaf, LogLeaf
+from otel_session.wire.leaves import Leaf
+from otel_session.wire.log_leaves import LogLeaf
 
 
 class _Lane:

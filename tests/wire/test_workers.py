@@ -15,9 +15,10 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from otel_session import context as here
 from otel_session.wire import forks
 from otel_session.wire.batches import KEPT, Batch, Outcome
+from otel_session.wire.endings import Patience
 from otel_session.wire.lanes import Lane, Limits
 from otel_session.wire.origins import Origin
-from otel_session.wire.workers import Patience, Worker
+from otel_session.wire.workers import Worker
 
 ORIGIN = Origin(b"resource", "", b"scope", "")
 LINGER_S = 0.05

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any
 
 import flask
@@ -86,21 +87,22 @@ class FlaskInstrumentor(Instrumentor):
 
     def _serving(self, original: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
         def serve(app: Any, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            if not self._covers(app):
+            if not self._everywhere and app not in self._apps:
                 return original(app, environ, start_response)
             official = getattr(app, _OFFICIAL_MARK, False)
             if not official:
                 self._meet(app)
-            if ENVIRON_KEY in environ:
+            if ENVIRON_KEY in environ:  # `__call__` has seen it, or the application around this one
                 return original(app, environ, start_response)
-            inner = functools.partial(original, app)
-            return self._server.serve(environ, start_response, inner, span=not official)
+            return self._server.serve(environ, start_response, partial(original, app), span=not official)
 
         return serve
 
     def _meet(self, app: Any) -> None:
         try:
-            self._watcher.meet(app.session_interface)
+            interface = app.session_interface
+            if type(interface) not in self._watcher.met:
+                self._watcher.meet(interface)
         except Exception:
             report("FlaskInstrumentor.session_interface")
 

@@ -23,22 +23,22 @@ _lock = threading.Lock()
 
 
 class AppSessionWatcher:
-    """Wraps `open_session` and `save_session` of the interface classes it meets."""
+    """Wraps `open_session` and `save_session` of the interface classes it meets; `met` has them all."""
 
     def __init__(self, tracer_provider: Any) -> None:
         self._tracer = trace.get_tracer("otel_session.flask", tracer_provider=tracer_provider)
-        self._met: set[type] = set()
+        self.met: set[type] = set()
         self._patched: list[tuple[type, str, Any, Any]] = []
 
     def meet(self, interface: Any) -> None:
         """Wrap the interface's class, if it is not yet and does more than sign a cookie."""
         kind = type(interface)
-        if kind in self._met:
+        if kind in self.met:
             return
         with _lock:
-            if kind in self._met:
+            if kind in self.met:
                 return
-            self._met.add(kind)
+            self.met.add(kind)
             if kind.open_session is SecureCookieSessionInterface.open_session:
                 return
             self._patch(kind, "open_session", names.SPAN_APP_SESSION_LOAD, _about_loaded)
@@ -55,7 +55,7 @@ class AppSessionWatcher:
                 else:
                     setattr(kind, name, own)
             self._patched.clear()
-            self._met.clear()
+            self.met.clear()
 
     def _patch(self, kind: type, name: str, span_name: str, about: Callable[..., dict[str, Any]]) -> None:
         original = getattr(kind, name)

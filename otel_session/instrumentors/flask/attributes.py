@@ -57,29 +57,52 @@ def protocol_version(environ: Mapping[str, Any]) -> str | None:
 
 def request_attributes(environ: Mapping[str, Any], config: HttpConfig) -> dict[str, Any]:
     """What is known when the request arrives. Sensitive parameters and headers are masked."""
+    return {
+        **server_attributes(environ, config),
+        **client_attributes(environ),
+        **target_attributes(environ),
+        **captured_attributes(environ, config),
+    }
+
+
+def captured_attributes(environ: Mapping[str, Any], config: HttpConfig) -> dict[str, Any]:
+    """The request headers that were asked for, sensitive ones masked."""
+    if config.request_headers is None:
+        return {}
+    return _captured(_headers(environ), config, config.request_headers, names.HTTP_REQUEST_HEADER)
+
+
+def server_attributes(environ: Mapping[str, Any], config: HttpConfig) -> dict[str, Any]:
+    """The method and the server that a request was sent to."""
     method = method_of(environ, config)
     scheme = environ.get("wsgi.url_scheme", "http")
-    found: dict[str, Any] = {
-        names.HTTP_REQUEST_METHOD: method,
-        names.URL_SCHEME: scheme,
-        names.URL_PATH: _path(environ),
-    }
+    found: dict[str, Any] = {names.HTTP_REQUEST_METHOD: method, names.URL_SCHEME: scheme}
     if method == "_OTHER":
         found[names.HTTP_REQUEST_METHOD_ORIGINAL] = str(environ.get("REQUEST_METHOD"))[:64]
-    if query := environ.get("QUERY_STRING"):
-        found[names.URL_QUERY] = scrub.mask_query(query[:_MAX_VALUE_CHARS])
     host, port = _host(environ, scheme)
     if host:
         found[names.SERVER_ADDRESS] = host
         found[names.SERVER_PORT] = port
+    if (version := protocol_version(environ)) is not None:
+        found[names.NETWORK_PROTOCOL_VERSION] = version
+    return found
+
+
+def client_attributes(environ: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a request came from."""
+    found: dict[str, Any] = {}
     if address := environ.get("REMOTE_ADDR"):
         found[names.CLIENT_ADDRESS] = address
     if agent := environ.get("HTTP_USER_AGENT"):
         found[names.USER_AGENT_ORIGINAL] = agent[:_MAX_VALUE_CHARS]
-    if (version := protocol_version(environ)) is not None:
-        found[names.NETWORK_PROTOCOL_VERSION] = version
-    if config.request_headers is not None:
-        found.update(_captured(_headers(environ), config, config.request_headers, names.HTTP_REQUEST_HEADER))
+    return found
+
+
+def target_attributes(environ: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for; sensitive parameters are masked."""
+    found = {names.URL_PATH: _path(environ)}
+    if query := environ.get("QUERY_STRING"):
+        found[names.URL_QUERY] = scrub.mask_query(query[:_MAX_VALUE_CHARS])
     return found
 
 

@@ -28,11 +28,9 @@ _told: set[str] = set()
 
 def wanted(settings: Config) -> bool:
     """Whether a request has anything to look up; the common case asks no more than this."""
-    return (
-        settings.source == "app"
-        or settings.user not in ("auto", "off")
-        or (settings.user == "auto" and "flask_login" in sys.modules)
-    )
+    if settings.user == "auto":
+        return "flask_login" in sys.modules or settings.source == "app"
+    return settings.user != "off" or settings.source == "app"
 
 
 def before(app: Any, settings: Config) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from flask import current_app
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
 from opentelemetry.trace import Span, Status, StatusCode
 
 from otel_session import attributes as names
+from otel_session import context as here
 from otel_session import failures, propagation
-from otel_session._guard import guarded, report
+from otel_session._guard import report
 from otel_session.config import Config, HttpConfig
 from otel_session.context import Identity
 from otel_session.instrumentors.flask import body
@@ -23,7 +23,10 @@ from otel_session.instrumentors.flask.attributes import (
     response_header_attributes,
     span_name,
 )
+from otel_session.instrumentors.flask.parts import RequestParts
+from otel_session.instruments import Recorder
 from otel_session.propagators import BothResponsePropagators, SessionResponsePropagator
+from otel_session.wire.entries import EntrySpan
 
 ENVIRON_KEY = "otel_session.request"
 """Where the environ keeps the request, so that an application inside an application makes no second span."""
@@ -38,6 +41,21 @@ _PROXY_FIX = "werkzeug.proxy_fix.orig"
 _CORRELATION_HEADER = propagation.CORRELATION_HEADER.lower()
 
 
+Arrived: TypeAlias = tuple[tuple[str, str], dict[str, Any], Recorder]
+"""What is counted of a request when it arrives: a key, the attributes, and the series of active requests."""
+
+
+class Serving(Protocol):
+    """What a request asks of the server that serves it."""
+
+    settings: Config
+    http: HttpConfig
+    parts: RequestParts
+
+    def ended(self, request: ServedRequest, seconds: float) -> None:
+        """Count a request that has been served."""
+
+
 class ServedRequest:
     """What we hold while one request is served. Ends once, whoever notices the end first.
 
@@ -47,6 +65,7 @@ class ServedRequest:
         status: HTTP status code, 0 while there is none.
         error: The last exception that a handler or the server saw, whether or not it made the request fail.
         content_length: What the response announced, in bytes, or None.
+        arrived: What was counted when it arrived, None for a request that is not counted.
     """
 
     def __init__(
@@ -54,10 +73,8 @@ class ServedRequest:
         environ: dict[str, Any],
         context: otel_context.Context,
         identity: Identity,
-        settings: Config,
-        http: HttpConfig,
+        server: Serving,
         span: Span | None,
-        on_end: Callable[[ServedRequest, float], None],
         *,
         cookie_allowed: bool = True,
     ) -> None:
@@ -69,9 +86,8 @@ class ServedRequest:
         self.route: str | None = None
         self.error: BaseException | None = None
         self.content_length: int | None = None
-        self._settings = settings
-        self._http = http
-        self._on_end = on_end
+        self.arrived: Arrived | None = None
+        self._server = server
         self._cookie_allowed = cookie_allowed
         self._headers: list[tuple[str, str]] = []
         self._started = perf_counter()
@@ -96,30 +112,37 @@ class ServedRequest:
         """A `start_response` that adds our headers (PEP 3333)."""
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            ours = self._answer(status, headers) or headers
+            try:
+                ours = self._answer(status, headers)
+            except Exception:
+                report("ServedRequest.answer")
+                ours = headers
             return original(status, ours) if exc_info is None else original(status, ours, exc_info)
 
         return start_response
 
-    @guarded
     def _answer(self, status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         self.status = int(status[:3])
         self._look_at_route()
-        present = {name.lower(): value for name, value in headers}
-        length = present.get("content-length", "")
-        self.content_length = int(length) if length.isdecimal() else None
         answered = list(headers)
-        if _CORRELATION_HEADER not in present:
+        told = False
+        for name, value in headers:
+            lower = name.lower()
+            if lower == "content-length":
+                self.content_length = int(value) if value.isdecimal() else None
+            elif lower == _CORRELATION_HEADER:
+                told = True
+        if not told:
             answered.append((propagation.CORRELATION_HEADER, self.identity.correlation_id))
         if self.identity.set_cookie:
-            self._add_cookie(answered, self._may_set_cookie(present))
+            self._add_cookie(answered, self._may_set_cookie({name.lower(): value for name, value in headers}))
         self._ask_others(answered)
-        if self._http.response_headers is not None:
+        if self._server.http.response_headers is not None:
             self._headers = answered
         return answered
 
     def _add_cookie(self, headers: list[tuple[str, str]], allowed: bool) -> None:
-        for name, value in propagation.response_headers(self.identity, self._settings, cookie_allowed=allowed):
+        for name, value in propagation.response_headers(self.identity, self._server.settings, cookie_allowed=allowed):
             if name == "Set-Cookie":
                 headers.append((name, value))
 
@@ -161,7 +184,7 @@ class ServedRequest:
         self.environ.pop(ENVIRON_KEY, None)
         self.environ[CONTEXT_KEY] = self.context
         try:
-            self._on_end(self, perf_counter() - self._started)
+            self._server.ended(self, perf_counter() - self._started)
             if self.span is not None:
                 if self.span.is_recording():
                     self._describe(self.span)
@@ -179,23 +202,23 @@ class ServedRequest:
         return str(self.status) if self.status >= 500 else None
 
     def _describe(self, span: Span) -> None:
-        told: dict[str, Any] = response_header_attributes(self._headers, self._http)
+        http = self._server.http
+        told: dict[str, Any] = response_header_attributes(self._headers, http)
         if _PROXY_FIX in self.environ:  # the application has said which proxies' words it believes
-            told.update(request_attributes(self.environ, self._http))
+            told.update(request_attributes(self.environ, http))
         if self.identity.changed:
             told.update(self.identity.request_attributes())
-        if self.status:
-            told[names.HTTP_RESPONSE_STATUS_CODE] = self.status
+        if told:
+            span.set_attributes(told)
         if self.route is not None:
-            told[names.HTTP_ROUTE] = self.route
-            span.update_name(f"{span_name(self.environ, self._http)} {self.route}")
-        if self._view is not None:
-            told[names.CODE_FUNCTION_NAME] = self._view
-        error_type = self.error_type
-        if error_type is not None:
-            told[names.ERROR_TYPE] = error_type
+            span.update_name(f"{span_name(self.environ, http)} {self.route}")
+        answer = self._server.parts.of_answer(self.status, self.route, self._view, self.error_type)
+        if type(span) is EntrySpan:
+            span.tell(answer)
+        else:
+            span.set_attributes(answer.attributes)
+        if self.error_type is not None:
             self._tell_error(span)
-        span.set_attributes(told)
 
     def _tell_error(self, span: Span) -> None:
         if self.error is None:
@@ -203,7 +226,7 @@ class ServedRequest:
             return
         message = failures.message(self.error)
         span.set_status(Status(StatusCode.ERROR, message))
-        if self._http.exception_events:
+        if self._server.http.exception_events:
             span.add_event(
                 names.EVENT_EXCEPTION,
                 {
@@ -240,5 +263,8 @@ _list_setter: Any = _ListSetter()
 
 def current_span_is_local(context: otel_context.Context | None = None) -> bool:
     """Whether a span of this process is current: then a request is served inside of another server's span."""
-    known = trace.get_current_span(context).get_span_context()
+    span = here.span_in(otel_context.get_current() if context is None else context)
+    if span is None:
+        return False
+    known = span.get_span_context()
     return known.is_valid and not known.is_remote

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
@@ -10,25 +11,27 @@ from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 
 from otel_session import attributes as names
 from otel_session import context as here
 from otel_session import propagation, propagators
-from otel_session._guard import guarded, report
+from otel_session._guard import report
 from otel_session.config import Config, HttpConfig
 from otel_session.context import Identity
 from otel_session.instrumentors._base import DropRule
 from otel_session.instrumentors.flask.attributes import (
     LazyAttributes,
-    method_of,
     protocol_version,
     request_attributes,
     span_name,
 )
-from otel_session.instrumentors.flask.request import ENVIRON_KEY, ServedRequest, current_span_is_local
+from otel_session.instrumentors.flask.parts import RequestParts, identity_parts
+from otel_session.instrumentors.flask.request import ENVIRON_KEY, Arrived, ServedRequest, current_span_is_local
 from otel_session.instruments import Measured, Recorder
 from otel_session.tallies import Metric
+from otel_session.wire.entries import EntryMaker
+from otel_session.wire.short_way import ShortWay
 
 SCOPE = "otel_session.flask"
 _MAX_SEARCHED_CHARS = 8_192
@@ -55,13 +58,15 @@ class Server:
         self._rule = DropRule(self._tracer)
         self._duration = Measured(_DURATION, meter_provider)
         self._active = Measured(_ACTIVE, meter_provider)
-        self._arrived: dict[tuple[str, str], tuple[dict[str, Any], Recorder]] = {}
+        self._entries = EntryMaker(ShortWay(self._tracer))
+        self.parts = RequestParts(http)
+        self._arriving: dict[tuple[str, str], Arrived] = {}
         self._measured: dict[tuple[Any, ...], Recorder] = {}
 
     def serve(
         self, environ: dict[str, Any], start_response: Callable[..., Any], inner: Callable[..., Any], *, span: bool
     ) -> Iterable[bytes]:
-        """Call a WSGI application as one request.
+        """Call a WSGI application as one request; a request inside of itself is passed on.
 
         Args:
             environ: PEP 3333.
@@ -69,7 +74,11 @@ class Server:
             inner: The application.
             span: Whether the server span is ours; False when the official Flask instrumentation makes it.
         """
-        request = None if ENVIRON_KEY in environ else self._begin(environ, span)
+        try:
+            request = self._begin(environ, span)
+        except Exception:
+            report("Server.begin")
+            request = None
         if request is None:
             served: Iterable[bytes] = inner(environ, start_response)
             return served
@@ -84,68 +93,75 @@ class Server:
             otel_context.detach(token)
         return request.body(body)
 
-    @guarded
-    def _begin(self, environ: dict[str, Any], with_span: bool) -> ServedRequest:
+    def _begin(self, environ: dict[str, Any], with_span: bool) -> ServedRequest | None:
+        if ENVIRON_KEY in environ:
+            return None
         ambient = otel_context.get_current()
         nested = current_span_is_local(ambient)
         base = ambient if nested else _extracted(environ, ambient)
         found = here.current(base)
         identity = environ.get(propagators.IDENTITY_KEY) or found or self._identify(environ, base)
         environ[propagators.IDENTITY_KEY] = identity
-        context = base if identity is found else here.put(identity, base, in_baggage=self.settings.baggage)
         inside, identity.answering = identity.answering, True
-        excluded = self._is_excluded(environ)
-        cookie_allowed = not (inside or excluded)
-        if excluded or not with_span:
-            context = here.quiet(context) if excluded else context
-            request = ServedRequest(
-                environ, context, identity, self.settings, self.http, None, _nothing, cookie_allowed=cookie_allowed
-            )
-        else:
-            request = self._begin_span(environ, context, identity, nested, cookie_allowed)
+        excluded = self.http.excluded is not None and _is_excluded(environ, self.http.excluded)
+        span = self._start_span(environ, base, identity, nested) if with_span and not excluded else None
+        context = base
+        if identity is not found or span is not None:
+            context = here.put(identity, base, in_baggage=self.settings.baggage, span=span)
+        if excluded:
+            context = here.quiet(context)
+        request = ServedRequest(environ, context, identity, self, span, cookie_allowed=not (inside or excluded))
+        if span is not None and not nested:  # else the server around us counts the request
+            identity.changed = False
+            self._arrived(request)
         environ[ENVIRON_KEY] = request
         return request
 
-    def _begin_span(
-        self, environ: dict[str, Any], context: Context, identity: Identity, nested: bool, cookie_allowed: bool
-    ) -> ServedRequest:
-        span = self._rule.dropped(context) or self._tracer.start_span(
+    def _start_span(self, environ: dict[str, Any], base: Context, identity: Identity, nested: bool) -> Span:
+        dropped = self._rule.dropped(base)
+        if dropped is not None:
+            return dropped
+        kind = SpanKind.INTERNAL if nested else SpanKind.SERVER
+        entry = self._entries.start(
             span_name(environ, self.http),
-            context,
-            SpanKind.INTERNAL if nested else SpanKind.SERVER,
+            kind,
+            base,
+            lambda: (*self.parts.of_request(environ), *identity_parts(identity)),
+            identity.session_id,
+            confirmed=identity.confirmed,
+        )
+        if entry is not None:
+            return entry
+        # Processors look into the context at the start of a span: the ids are in it by then.
+        return self._tracer.start_span(
+            span_name(environ, self.http),
+            here.put(identity, base, in_baggage=self.settings.baggage),
+            kind,
             attributes=LazyAttributes(
                 lambda: {**request_attributes(environ, self.http), **identity.request_attributes()}
             ),
         )
-        context = trace.set_span_in_context(span, context)
-        on_end: Callable[[ServedRequest, float], None] = _nothing
-        if not nested:  # else the server around us counts the request
-            identity.changed = False
-            on_end = self._count(environ, context)
-        return ServedRequest(
-            environ, context, identity, self.settings, self.http, span, on_end, cookie_allowed=cookie_allowed
-        )
 
-    def _known_at_start(self, environ: dict[str, Any], identity: Identity) -> dict[str, Any]:
-        return {**request_attributes(environ, self.http), **identity.request_attributes()}
-
-    def _count(self, environ: dict[str, Any], context: Context) -> Callable[[ServedRequest, float], None]:
-        key = (method_of(environ, self.http), environ.get("wsgi.url_scheme", "http"))
-        known = self._arrived.get(key)
+    def _arrived(self, request: ServedRequest) -> None:
+        environ = request.environ
+        method = environ.get("REQUEST_METHOD", "")
+        key = (method if method in self.http.known_methods else "_OTHER", environ.get("wsgi.url_scheme", "http"))
+        known = self._arriving.get(key)
         if known is None:
             counted = {names.HTTP_REQUEST_METHOD: key[0], names.URL_SCHEME: key[1]}
-            known = counted, self._active.series(counted)
-            if len(self._arrived) < _KEPT_MOST:
-                self._arrived[key] = known
-        counted, active = known
-        active.add(1, context)
+            known = key, counted, self._active.series(counted)
+            if len(self._arriving) < _KEPT_MOST:
+                self._arriving[key] = known
+        request.arrived = known
+        known[2].add(1, request.context)
 
-        def on_end(request: ServedRequest, seconds: float) -> None:
-            active.add(-1, context)
+    def ended(self, request: ServedRequest, seconds: float) -> None:
+        """Count a request that has been served."""
+        if request.arrived is not None:
+            key, counted, active = request.arrived
+            active.add(-1, request.context)
             notable = seconds >= _SLOW_S or request.error_type is not None
             self._series(request, key, counted).add(seconds, request.context, notable=notable)
-
-        return on_end
 
     def _series(self, request: ServedRequest, arrived: tuple[str, str], counted: dict[str, Any]) -> Recorder:
         version = protocol_version(request.environ)
@@ -164,14 +180,13 @@ class Server:
                 return known
         return propagation.identify(propagators.incoming_of(environ, _getter), base, self.settings)
 
-    def _is_excluded(self, environ: dict[str, Any]) -> bool:
-        if self.http.excluded is None:
-            return False
-        host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
-        path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"[:_MAX_SEARCHED_CHARS]
-        quoted = quote(path, safe="/;=,", encoding="latin-1")
-        url = f"{environ.get('wsgi.url_scheme', 'http')}://{host[:_MAX_SEARCHED_CHARS]}{quoted}"
-        return self.http.excluded.search(url) is not None
+
+def _is_excluded(environ: dict[str, Any], urls: re.Pattern[str]) -> bool:
+    host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
+    path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"[:_MAX_SEARCHED_CHARS]
+    quoted = quote(path, safe="/;=,", encoding="latin-1")
+    url = f"{environ.get('wsgi.url_scheme', 'http')}://{host[:_MAX_SEARCHED_CHARS]}{quoted}"
+    return urls.search(url) is not None
 
 
 def _measured(request: ServedRequest, counted: dict[str, Any]) -> dict[str, Any]:
@@ -185,10 +200,6 @@ def _measured(request: ServedRequest, counted: dict[str, Any]) -> dict[str, Any]
     if (error_type := request.error_type) is not None:
         measured[names.ERROR_TYPE] = error_type
     return measured
-
-
-def _nothing(_request: ServedRequest, _seconds: float) -> None:
-    pass
 
 
 def _without_remote_span(context: Context) -> Context:
@@ -219,7 +230,9 @@ class _Carriers:
         textmap = propagate.get_global_textmap()
         if textmap is not self._known:
             self._keys, self._known = _keys_read_by(textmap), textmap
-        return self._keys is None or any(key in environ for key in self._keys)
+        if self._keys is None:
+            return True
+        return any(map(environ.__contains__, self._keys))
 
 
 def _keys_read_by(textmap: Any) -> tuple[str, ...] | None:

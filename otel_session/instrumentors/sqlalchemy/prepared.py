@@ -25,13 +25,16 @@ class Prepared:
 
 
 class Target:
-    """One engine's static part, and its statements' (at most 1,000, in two generations; the older is dropped whole)."""
+    """One engine's static part, and its statements' (at most 1,000, in two generations; the older is dropped whole).
 
-    __slots__ = ("_attributes", "_old", "_young")
+    Hot loops may look into `young` themselves, by a single statement's text, before they ask `prepared`.
+    """
+
+    __slots__ = ("_attributes", "_old", "young")
 
     def __init__(self) -> None:
         self._attributes: Attributes | None = None
-        self._young: dict[Any, Prepared] = {}
+        self.young: dict[Any, Prepared] = {}
         self._old: dict[Any, Prepared] = {}
 
     def prepared(self, statement: str, execution: Any, *, batch: bool = False) -> Prepared:
@@ -39,13 +42,13 @@ class Target:
         key: Any = statement
         if batch or len(statement) > MAX_TEXT_CHARS:  # of a long one, its hash is kept instead of itself
             key = (batch, statement if len(statement) <= MAX_TEXT_CHARS else (len(statement), hash(statement)))
-        found = self._young.get(key)
+        found = self.young.get(key)
         if found is not None:
             return found
         found = self._old.get(key) or self._prepare(statement, execution, batch)
-        if len(self._young) >= _STATEMENTS_MOST:
-            self._old, self._young = self._young, {}
-        self._young[key] = found
+        if len(self.young) >= _STATEMENTS_MOST:
+            self._old, self.young = self.young, {}
+        self.young[key] = found
         return found
 
     def _prepare(self, statement: str, execution: Any, batch: bool) -> Prepared:

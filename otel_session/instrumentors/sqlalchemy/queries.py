@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from time import time_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import (
@@ -21,11 +21,12 @@ from otel_session import attributes as names
 from otel_session import context as here
 from otel_session import failures
 from otel_session._guard import report
-from otel_session.instrumentors._base import DropRule
+from otel_session.instrumentors._base import Dropped, DropRule
 from otel_session.instrumentors.sqlalchemy.prepared import Prepared, Target
 from otel_session.instruments import Measured
 from otel_session.tallies import Metric
-from otel_session.wire import encode_attributes
+from otel_session.wire.entries import EntrySpan
+from otel_session.wire.identities import encode_for_span
 from otel_session.wire.leaves import SpanWriter
 
 SCOPE = "otel_session.sqlalchemy"
@@ -42,21 +43,24 @@ _SLOW_S = 0.1
 """A statement that takes longer is kept as an exemplar, and so is one that failed."""
 _OFFICIAL = "opentelemetry.instrumentation.sqlalchemy"
 _SUPPRESSED_PLAIN = "suppress_instrumentation"
+_ASIDE = frozenset({SUPPRESSED, _SUPPRESSED_PLAIN, here.QUIET})
 _ERROR = Status(StatusCode.ERROR)
 _SAMPLED = TraceFlags.SAMPLED
+_new = tuple.__new__  # a named tuple's own constructor is written in Python
 
 
-class Started:
+class Started(NamedTuple):
     """A statement on its way.
 
     `span` is a span of the SDK, None when the trace is not sampled, or the parent's context (`SpanContext`) when the
     span will be written as a leaf, without an object of its own.
     """
 
-    __slots__ = ("context", "prepared", "sets", "span", "start_ns")
-
-    def __init__(self, prepared: Prepared, context: Context, span: Any, start_ns: int, sets: int) -> None:
-        self.prepared, self.context, self.span, self.start_ns, self.sets = prepared, context, span, start_ns, sets
+    prepared: Prepared
+    context: Context
+    span: Any
+    start_ns: int
+    sets: int
 
 
 class QueryRecorder:
@@ -65,7 +69,7 @@ class QueryRecorder:
     def __init__(self, tracer_provider: Any = None, meter_provider: Any = None) -> None:
         self.active = True
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
-        self._drops = DropRule(self._tracer).drops
+        self._rule = DropRule(self._tracer)
         self._writer = SpanWriter(self._tracer)
         self._duration = Measured(_DURATION, meter_provider)
 
@@ -83,20 +87,32 @@ class QueryRecorder:
         """Begin a statement, or None when it is not ours to record. Never raises."""
         try:
             context = get_current()
-            if not self.takes(execution, context):
+            ordinary = self.active and _ASIDE.isdisjoint(context) and _OFFICIAL not in sys.modules
+            if not ordinary and not self.takes(execution, context):
                 return None
-            prepared = target.prepared(statement, execution, batch=sets > 1)
-            if self._drops(context):
-                return Started(prepared, context, None, time_ns(), sets)
-            parent = trace.get_current_span(context)
-            if parent.is_recording() and self._writer.writes():
-                known = parent.get_span_context()
-                if known.trace_flags & _SAMPLED and not known.is_remote:
-                    return Started(prepared, context, known, time_ns(), sets)
-            return self._start_span(prepared, context, sets)
+            # What most statements need is here and in `finish`, in as few calls as can be: each costs a microsecond.
+            prepared = target.young.get(statement) if sets == 1 else None
+            if prepared is None:
+                prepared = target.prepared(statement, execution, batch=sets > 1)
+            parent = here.span_in(context)
+            if type(parent) is Dropped and self._rule.drops_all():
+                return _new(Started, (prepared, context, None, time_ns(), sets))
+            if type(parent) is EntrySpan and parent._end_time is None and self._writer.writes():
+                return _new(Started, (prepared, context, parent._context, time_ns(), sets))
+            return self._start_under(parent, prepared, context, sets)
         except Exception:
             report("QueryRecorder.start")
             return None
+
+    def _start_under(self, parent: Any, prepared: Prepared, context: Context, sets: int) -> Started:
+        """Begin a statement under somebody else's span, or under none."""
+        if self._rule.drops(context):
+            return Started(prepared, context, None, time_ns(), sets)
+        if parent is not None and parent.is_recording() and self._writer.writes():
+            known = parent.get_span_context()
+            if known.trace_flags & _SAMPLED and not known.is_remote:
+                return Started(prepared, context, known, time_ns(), sets)
+        return self._start_span(prepared, context, sets)
 
     def _start_span(self, prepared: Prepared, context: Context, sets: int) -> Started:
         attributes = dict(prepared.span)
@@ -111,69 +127,75 @@ class QueryRecorder:
         )
         return Started(prepared, context, span, start_ns, sets)
 
-    def _write(self, started: Started, end_ns: int, told: dict[str, str] | None) -> int:
-        prepared = started.prepared
-        if prepared.encoded is None:
-            prepared.encoded = self._writer.prepare(prepared.name, SpanKind.CLIENT, prepared.span)
-        identity = here.current(started.context)
-        shared, session_id = b"", None
-        if identity is not None:
-            session_id = identity.session_id
-            if identity.encoded is None:
-                identity.encoded = encode_attributes(identity.attributes)
-            shared = identity.encoded
-        own: dict[str, Any] | None = dict(told) if told else None
-        if started.sets > 1:
-            own = {**(own or {}), names.DB_OPERATION_BATCH_SIZE: started.sets}
-        return self._writer.write(
-            prepared.name,
-            started.span,
-            (started.start_ns, end_ns),
-            prepared.encoded,
-            shared,
-            own,
-            session_id=session_id,
-            error=told is not None,
-        )
-
     def finish(self, started: Started, execution: Any, error: BaseException | None = None) -> None:
         """End a statement. Never raises."""
         end_ns = time_ns()
-        prepared, told = started.prepared, None
+        prepared, context, span, start_ns, _ = started
         series = prepared.series
+        seconds = (end_ns - start_ns) / 1e9
         try:
-            if error is not None:
-                told = told_of(error)
-                series = self._duration.series({**prepared.metric, **told})
-                setattr(execution, FAILED, id(error))  # the error itself would close a reference cycle
-            elif series is None:
-                series = prepared.series = self._duration.series(prepared.metric)
-        except Exception:
-            report("QueryRecorder.finish: error")
-        try:
-            context = self._end(started, end_ns, told)
-            if series is not None:
-                seconds = (end_ns - started.start_ns) / 1e9
-                series.add(seconds, context, notable=error is not None or seconds >= _SLOW_S)
+            if error is not None or seconds >= _SLOW_S or series is None:
+                self._finish_notable(started, execution, end_ns, error)
+                return
+            if type(span) is SpanContext:
+                self._write(started, end_ns, None)
+            elif span is not None:
+                context = _end(span, context, end_ns, None)
+            series.add(seconds, context)
         except Exception:
             report("QueryRecorder.finish")
 
-    def _end(self, started: Started, end_ns: int, told: dict[str, str] | None) -> Context:
-        """End or write the span; gives the context in which the duration was measured, for exemplars."""
-        span, context = started.span, started.context
-        if span is None:
-            return context
+    def _finish_notable(self, started: Started, execution: Any, end_ns: int, error: BaseException | None) -> None:
+        """The first of a statement; and slow and failed ones, which are kept as exemplars."""
+        prepared, context, span, start_ns, _ = started
+        told = None
+        if error is not None:
+            told = _tell(error, execution)
+            series = self._duration.series({**prepared.metric, **told})
+        else:
+            series = prepared.series = prepared.series or self._duration.series(prepared.metric)
         if type(span) is SpanContext:
             span_id = self._write(started, end_ns, told)
-            if told is None and end_ns - started.start_ns < _SLOW_S * 1e9:
-                return context
             written = SpanContext(span.trace_id, span_id, False, span.trace_flags, span.trace_state)
-            return trace.set_span_in_context(NonRecordingSpan(written), context)  # for an exemplar
-        if told is not None:
-            span.set_attributes(told)
-            span.set_status(_ERROR)
-        span.end(end_ns)
-        return trace.set_span_in_context(span, context)
+            context = trace.set_span_in_context(NonRecordingSpan(written), context)
+        elif span is not None:
+            context = _end(span, context, end_ns, told)
+        seconds = (end_ns - start_ns) / 1e9
+        series.add(seconds, context, notable=error is not None or seconds >= _SLOW_S)
+
+    def _write(self, started: Started, end_ns: int, told: dict[str, str] | None) -> int:
+        prepared, context, span, start_ns, sets = started
+        encoded = prepared.encoded
+        if encoded is None:
+            encoded = prepared.encoded = self._writer.prepare(prepared.name, SpanKind.CLIENT, prepared.span)
+        identity = here.current(context)
+        shared, session_id = b"", None
+        if identity is not None:
+            shared, session_id = identity.encoded or encode_for_span(identity), identity.session_id
+        own: dict[str, Any] | None = None
+        if told or sets > 1:
+            own = {**(told or {}), **({names.DB_OPERATION_BATCH_SIZE: sets} if sets > 1 else {})}
+        return self._writer.write(
+            prepared.name, SpanKind.CLIENT, span, (start_ns, end_ns), encoded, shared, own, session_id, told is not None
+        )
+
+
+def _tell(error: BaseException, execution: Any) -> dict[str, str]:
+    try:
+        setattr(execution, FAILED, id(error))  # the error itself would close a reference cycle
+        return told_of(error)
+    except Exception:  # an exception of somebody's own making: the span ends all the same
+        report("QueryRecorder.finish: error")
+        return {names.ERROR_TYPE: type(error).__name__}
+
+
+def _end(span: Any, context: Context, end_ns: int, told: dict[str, str] | None) -> Context:
+    """End a span of the SDK; gives the context in which the duration was measured, for exemplars."""
+    if told is not None:
+        span.set_attributes(told)
+        span.set_status(_ERROR)
+    span.end(end_ns)
+    return trace.set_span_in_context(span, context)
 
 
 def told_of(error: BaseException) -> dict[str, str]:

@@ -263,7 +263,7 @@ def test_the_cache_of_statements_is_bounded(telemetry: testing.Captured) -> None
         for n in range(3000):
             connection.exec_driver_sql(f"select {n}" + (" " * 9000 if n % 100 == 0 else ""))
     target = engine.dialect.__dict__["_otel_session_wrapped"].target
-    kept = [*target._young, *target._old]
+    kept = [*target.young, *target._old]
     assert len(kept) <= 1000
     assert all(len(key) <= 8192 for key in kept)
     assert len(telemetry.spans()) == 3000

@@ -1,0 +1,243 @@
+"""The span of a whole request, where the short way is open: a span of the SDK whose attributes wait, encoded.
+
+Most requests' spans get the attributes that we give them and are asked for none. Such a span keeps them as bytes; the
+moment anybody reads or sets one, adds an event or a link, or the way closes, they become what every span has, and the
+span ends as every span does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import Any
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import _Span
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
+
+from otel_session.context import span_in
+
+from .leaves import Leaf
+from .short_way import ShortWay
+from .spans import _encode_head, _encode_kind, _encode_name, _encode_status, _encode_trace_state
+
+_new = tuple.__new__
+_FRESH = frozenset({"_attributes", "_events", "_links", "_lock"})
+# What a span of the SDK has: one that has more is not known here, and the long way is gone.
+_SHARED = frozenset(
+    [
+        "_name",
+        "_context",
+        "_kind",
+        "_instrumentation_info",
+        "_instrumentation_scope",
+        "_parent",
+        "_start_time",
+        "_end_time",
+        "_status",
+        "_resource",
+        "_sampler",
+        "_trace_config",
+        "_record_exception",
+        "_set_status_on_exception",
+        "_span_processor",
+        "_limits",
+        "_record_end_metrics",
+        "_parent_span_is_remote",
+    ]
+)
+
+
+class Part:
+    """Some attributes of a span and their bytes, made once for many spans."""
+
+    __slots__ = ("attributes", "encoded")
+
+    def __init__(self, attributes: Mapping[str, Any], encoded: bytes) -> None:
+        self.attributes, self.encoded = attributes, encoded
+
+
+class EntrySpan(_Span):
+    """See above. Made by `EntryMaker`; the parts of one span name different attributes."""
+
+    _way: ShortWay
+    _parts: tuple[Part, ...]
+    _looked_up: tuple[str | None, bool]
+
+    def tell(self, part: Part, instead_of: tuple[Part, ...] = ()) -> None:
+        """Set attributes: those that no part has, or all those of some of its parts."""
+        with self._lock:
+            waiting = self._end_time is None and "_made_attributes" not in self.__dict__
+            if waiting:
+                self._parts = (*(kept for kept in self._parts if kept not in instead_of), part)
+        if not waiting:
+            self.set_attributes(part.attributes)
+
+    @property  # type: ignore[override]
+    def _attributes(self) -> BoundedAttributes:
+        found = self.__dict__.get("_made_attributes")
+        if found is None:
+            limits = self._limits
+            together = {key: value for part in self._parts for key, value in part.attributes.items()}
+            made = BoundedAttributes(
+                limits.max_span_attributes, together, immutable=False, max_value_len=limits.max_span_attribute_length
+            )
+            made._immutable = self._end_time is not None
+            found = self.__dict__.setdefault("_made_attributes", made)
+        return found
+
+    @property  # type: ignore[override]
+    def _events(self) -> BoundedList:
+        return _list(self.__dict__, "_made_events", self._limits.max_events)
+
+    @property  # type: ignore[override]
+    def _links(self) -> BoundedList:
+        return _list(self.__dict__, "_made_links", self._limits.max_links)
+
+    def end(self, end_time: int | None = None) -> None:
+        """As `Span.end`; encodes what is still as we made it."""
+        with self._lock:
+            short = self._end_time is None and self._is_as_made() and self._way.is_open()
+            if short:
+                self._end_time = time.time_ns() if end_time is None else end_time
+        if short:
+            _write(self)
+        else:
+            super().end(end_time)
+
+    def _is_as_made(self) -> bool:
+        fields = self.__dict__
+        return (
+            "_made_attributes" not in fields
+            and "_made_events" not in fields
+            and "_made_links" not in fields
+            and self._status.description is None
+        )
+
+
+def _list(fields: dict[str, Any], name: str, most: int | None) -> BoundedList:
+    found = fields.get(name)
+    return fields.setdefault(name, BoundedList(most)) if found is None else found
+
+
+def _write(span: Any) -> None:
+    way, context, parent, status = span._way, span._context, span._parent, span._status
+    trace_id, span_id, _, _, trace_state, _ = context
+    above, remote = (None, False) if parent is None else (parent.span_id, parent.is_remote)
+    start_ns, end_ns = span._start_time, span._end_time
+    body = b"".join(
+        [
+            _encode_head(trace_id, span_id, above, remote, start_ns, end_ns),
+            _encode_name(span._name),
+            _encode_kind(span._kind),
+            *[part.encoded for part in span._parts],
+            _encode_status(status.status_code, None),
+            _encode_trace_state(trace_state) if trace_state else b"",
+        ]
+    )
+    session_id, confirmed = span._looked_up
+    above_bytes = b"" if above is None else above.to_bytes(8, "big")
+    leaf = _new(
+        Leaf,
+        (
+            span._name, span._kind, span.trace_bytes, span.id_bytes, above_bytes, start_ns, end_ns, session_id,
+            status.status_code is StatusCode.ERROR, confirmed,
+        ),
+    )  # fmt: skip
+    way.encoder.put(leaf, way.origin, body)
+
+
+class EntryMaker:
+    """Starts such spans for one tracer."""
+
+    def __init__(self, way: ShortWay) -> None:
+        self._way = way
+        self._learned_from: Any = None
+        self._fields: dict[str, Any] | None = None
+
+    def start(
+        self,
+        name: str,
+        kind: SpanKind,
+        context: Context,
+        parts: Callable[[], tuple[Part, ...]],
+        session_id: str | None,
+        *,
+        confirmed: bool,
+    ) -> EntrySpan | None:
+        """Start a span, or None where the long way has to be gone.
+
+        Args:
+            name: The span's name.
+            kind: The span's kind.
+            context: The parent's span is in it.
+            parts: Gives its attributes, the ids among them, when it is sure that there will be a span; no two parts
+                name the same one.
+            session_id: For stores.
+            confirmed: For stores: whether the client brought the id back.
+        """
+        way = self._way
+        if not way.is_open():
+            return None
+        above = span_in(context)
+        parent = None if above is None else above.get_span_context()
+        if parent is None or not parent.is_valid:
+            parent = None
+            if not way.keeps_roots:
+                return None
+        elif not _keeps(way, parent):
+            return None
+        tracer = way.tracer
+        fields = self._fields if tracer.resource is self._learned_from else self._learn(tracer)
+        if fields is None:
+            return None
+        span: Any = EntrySpan.__new__(EntrySpan)
+        this = _context_of(tracer.id_generator, parent)
+        span.__dict__ = {
+            **fields,
+            "_name": name,
+            "_kind": kind,
+            "_context": this,
+            "_parent": parent,
+            "_lock": Lock(),
+            "_way": way,
+            "_parts": parts(),
+            "_looked_up": (session_id, confirmed),
+            "trace_bytes": this.trace_id.to_bytes(16, "big"),
+            "id_bytes": this.span_id.to_bytes(8, "big"),
+            "_start_time": time.time_ns(),
+        }
+        return span  # type: ignore[no-any-return]
+
+    def _learn(self, tracer: Any) -> dict[str, Any] | None:
+        """What all spans of the tracer have in common, learned from one."""
+        self._learned_from = tracer.resource
+        model = vars(tracer.start_span("", Context()))
+        known = set(model) >= _FRESH and set(model) <= _FRESH | _SHARED
+        self._fields = {name: model[name] for name in model if name not in _FRESH} if known else None
+        return self._fields
+
+
+def _keeps(way: ShortWay, parent: Any) -> bool:
+    return bool(parent.trace_flags & TraceFlags.SAMPLED) and (way.keeps_remote or not parent.is_remote)
+
+
+def _context_of(ids: Any, parent: SpanContext | None) -> SpanContext:
+    # As `Tracer.start_span` has it: SDKs before 1.41 know no random flag.
+    if parent is None:
+        random = ids.is_trace_id_random() if _HAS_RANDOM and hasattr(ids, "is_trace_id_random") else False
+        trace_id, trace_state = ids.generate_trace_id(), None
+    else:
+        random = bool(parent.trace_flags & _RANDOM_BIT) if _HAS_RANDOM else False
+        trace_id, trace_state = parent.trace_id, parent.trace_state
+    flags = _SAMPLED_RANDOM if random else _SAMPLED
+    return SpanContext(trace_id, ids.generate_span_id(), False, flags, trace_state)
+
+
+_HAS_RANDOM = hasattr(TraceFlags, "RANDOM_TRACE_ID")
+_RANDOM_BIT = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | _RANDOM_BIT)

@@ -1,0 +1,111 @@
+"""Log records written as bytes without an SDK object, where nobody but our own encoder listens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from struct import Struct
+from typing import Any, NamedTuple
+
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext
+
+from .encoders import EncodingLogProcessor
+from .key_values import IN_LOG_RECORD, encode_attributes
+from .origins import Origin, origin_of
+from .short_way import ADDS_ONLY_IDS
+from .values import encode_any
+from .varint import delimit, encode_varint
+
+_LOG_HEAD = Struct("<cQcQcI")
+
+
+class LogLeaf(NamedTuple):
+    """What a store looks a log record up by."""
+
+    session_id: str | None
+    span: SpanContext
+    time_ns: int
+    severity: int
+
+
+class LogWriter:
+    """Writes log records of one provider."""
+
+    def __init__(self) -> None:
+        self._known: Any = None
+        self._resource: Any = None
+        self._encoder: EncodingLogProcessor | None = None
+        self._origins: dict[str, Origin] = {}
+
+    def writes(self, provider: Any) -> bool:
+        """Whether records may be written for this provider; asked anew when it has changed."""
+        multi = getattr(provider, "_multi_log_record_processor", None)
+        known = getattr(multi, "_log_record_processors", None)
+        if known is not self._known or getattr(provider, "_resource", None) is not self._resource:
+            self._learn(provider, known)
+        return self._encoder is not None
+
+    def _learn(self, provider: Any, processors: Any) -> None:
+        self._known, self._resource = processors, getattr(provider, "_resource", None)
+        self._encoder, self._origins = None, {}
+        if type(provider) is not LoggerProvider or provider._disabled or not _default_log_limits(provider):
+            return
+        encoders = [p for p in processors or () if type(p) is EncodingLogProcessor]
+        others = [p for p in processors or () if type(p) is not EncodingLogProcessor]
+        if len(encoders) == 1 and all(getattr(p, ADDS_ONLY_IDS, False) for p in others):
+            self._encoder = encoders[0]
+
+    def write(
+        self,
+        logger: str,
+        times: tuple[int, int],
+        severity: tuple[int, str],
+        body: str,
+        encoded: tuple[bytes, ...],
+        attributes: Mapping[str, Any] | None,
+        span: SpanContext,
+        session_id: str | None,
+    ) -> None:
+        """Write a record.
+
+        Args:
+            logger: Its logger's name, the scope.
+            times: When it was made and observed, nanoseconds since the epoch.
+            severity: OTLP's number and the text.
+            body: The message.
+            encoded: Attributes encoded already.
+            attributes: Further ones.
+            span: Where it was made; an invalid context for nowhere.
+            session_id: For stores.
+        """
+        number, text = severity
+        parts = [
+            _LOG_HEAD.pack(b"\t", times[0], b"\x59", times[1], b"\x45", int(span.trace_flags)),
+            b"\x2a",
+            delimit(encode_any(body)),
+            *encoded,
+        ]
+        if attributes:
+            parts.append(encode_attributes(attributes, IN_LOG_RECORD))
+        if number:
+            parts.append(b"\x10" + encode_varint(number))
+        parts.append(b"\x1a" + delimit(text.encode("utf-8", "replace")))
+        if span.is_valid:
+            parts.append(
+                b"\x4a\x10" + span.trace_id.to_bytes(16, "big") + b"\x52\x08" + span.span_id.to_bytes(8, "big")
+            )
+        origin = self._origins.get(logger) or self._origin_of(logger)
+        leaf = LogLeaf(session_id, span, times[0], number)
+        self._encoder.put(leaf, origin, b"".join(parts))  # type: ignore[union-attr]
+
+    def _origin_of(self, logger: str) -> Origin:
+        origin = origin_of(self._resource, InstrumentationScope(logger))
+        if len(self._origins) < 1_000:
+            self._origins[logger] = origin
+        return origin
+
+
+def _default_log_limits(provider: Any) -> bool:
+    limits = getattr(provider, "_log_record_limits", None)
+    return limits is None or getattr(limits, "max_log_record_attribute_length", None) is None
