@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from typing import Any
 
 from opentelemetry import trace
@@ -11,10 +9,11 @@ from opentelemetry.context import Context
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # no types
 from opentelemetry.sdk.trace import Tracer
 from opentelemetry.sdk.trace.sampling import ParentBased, StaticSampler
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext
+from opentelemetry.trace import Span
 from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_session import config
+from otel_session.wire.entries import Dropped
 
 
 class Instrumentor(BaseInstrumentor):  # type: ignore[misc]  # its package carries no types
@@ -53,31 +52,6 @@ class Instrumentor(BaseInstrumentor):  # type: ignore[misc]  # its package carri
         return self.official_name in disabled and not list(entry_points(group=group, name=self.official_name))
 
 
-class Dropped(NonRecordingSpan):
-    """A root span that is not sampled: ids and no more, and those only when somebody asks."""
-
-    def __init__(self, ids: Any) -> None:
-        self._ids = ids
-        self._made: SpanContext | None = None
-
-    def get_span_context(self) -> SpanContext:
-        """Its context, made at the first look; the same for every thread."""
-        return self._made or self._make()
-
-    @property
-    def _context(self) -> SpanContext:  # what `NonRecordingSpan` shows of itself
-        return self.get_span_context()
-
-    def _make(self) -> SpanContext:
-        with _making:
-            if self._made is None:
-                ids = self._ids
-                random = ids.is_trace_id_random() if hasattr(ids, "is_trace_id_random") else False
-                flags = _RANDOM if random else _NONE
-                self._made = SpanContext(ids.generate_trace_id(), ids.generate_span_id(), False, flags)
-            return self._made
-
-
 class DropRule:
     """Knows when a span started here would surely not be sampled, so that nothing need be built for it.
 
@@ -92,17 +66,17 @@ class DropRule:
         self._sampler: Any = None
         self._always = self._by_parent = False
 
-    def drops_all(self) -> bool:
-        """Whether the sampler drops everything. Costs about 0.1 µs."""
+    def drops_children(self) -> bool:
+        """Whether every child of an unsampled span of this process is dropped. Costs about 0.1 µs."""
         tracer = getattr(self._tracer, "_real_tracer", None) or self._tracer
         sampler = getattr(tracer, "sampler", None)
         if sampler is not self._sampler:
             self._learn(sampler)
-        return self._always
+        return self._always or self._by_parent
 
     def drops(self, context: Context) -> bool:
         """Whether a span started in this context is dropped. Costs about 0.2 µs."""
-        if self.drops_all() or not self._by_parent:
+        if not self.drops_children() or self._always:
             return self._always
         known = trace.get_current_span(context).get_span_context()
         return known.is_valid and not known.trace_flags & _SAMPLED and not known.is_remote
@@ -112,7 +86,7 @@ class DropRule:
 
         Saves asking a sampler that always says no.
         """
-        if not self.drops_all() or trace.get_current_span(context) is not trace.INVALID_SPAN:
+        if not self.drops_children() or not self._always or trace.get_current_span(context) is not trace.INVALID_SPAN:
             return None
         tracer = getattr(self._tracer, "_real_tracer", None) or self._tracer
         return Dropped(tracer.id_generator) if type(tracer) is Tracer else None
@@ -128,18 +102,6 @@ class DropRule:
 
 
 _SAMPLED = trace.TraceFlags.SAMPLED
-_NONE = trace.TraceFlags(0)
-_RANDOM = trace.TraceFlags(getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0))
-_making = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _making
-    _making = threading.Lock()  # another thread of the parent may have held it
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _never_samples(sampler: Any) -> bool:

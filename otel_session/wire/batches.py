@@ -95,6 +95,9 @@ class Consumer(Protocol):
     def watch(self, trouble: Callable[[Outcome], None]) -> None:
         """Call this when a request has failed and the attempt goes on."""
 
+    def hasten(self) -> None:
+        """Repeat no attempt by itself from now on, one under way neither: the process ends. From another thread."""
+
     def end(self) -> None:
         """Give up an attempt under way and close connections: the process ends. Called from another thread."""
 

@@ -15,8 +15,9 @@ from typing import Any
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import _Span
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util import BoundedList
-from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from otel_session.context import span_in
 
@@ -60,24 +61,41 @@ class Part:
         self.attributes, self.encoded = attributes, encoded
 
 
-class EntrySpan(_Span):
+_SdkSpan: Any = _Span  # fields of the SDK's become properties here, and its types do not foresee it
+_ApiSpan: Any = NonRecordingSpan
+
+
+class EntrySpan(_SdkSpan):  # type: ignore[misc]
     """See above. Made by `EntryMaker`; the parts of one span name different attributes."""
 
     _way: ShortWay
     _parts: tuple[Part, ...]
     _looked_up: tuple[str | None, bool]
+    _end_time: Any
 
-    def tell(self, part: Part, instead_of: tuple[Part, ...] = ()) -> None:
-        """Set attributes: those that no part has, or all those of some of its parts."""
+    def tell(self, part: Part) -> None:
+        """Set attributes that no part has."""
         with self._lock:
-            waiting = self._end_time is None and "_made_attributes" not in self.__dict__
+            waiting = self._waits()
             if waiting:
-                self._parts = (*(kept for kept in self._parts if kept not in instead_of), part)
+                self._parts += (part,)
         if not waiting:
             self.set_attributes(part.attributes)
 
-    @property  # type: ignore[override]
-    def _attributes(self) -> BoundedAttributes:
+    def retell(self, parts: tuple[Part, ...], session_id: str | None, *, confirmed: bool) -> None:
+        """Set anew what it was started with: each attribute that it has is in these parts too."""
+        with self._lock:
+            waiting = self._waits()
+            if waiting:
+                self._parts, self._looked_up = parts, (session_id, confirmed)
+        if not waiting:
+            self.set_attributes({key: value for part in parts for key, value in part.attributes.items()})
+
+    def _waits(self) -> bool:
+        return self._end_time is None and "_made_attributes" not in self.__dict__
+
+    @property
+    def _attributes(self) -> Any:
         found = self.__dict__.get("_made_attributes")
         if found is None:
             limits = self._limits
@@ -89,12 +107,12 @@ class EntrySpan(_Span):
             found = self.__dict__.setdefault("_made_attributes", made)
         return found
 
-    @property  # type: ignore[override]
-    def _events(self) -> BoundedList:
+    @property
+    def _events(self) -> Any:
         return _list(self.__dict__, "_made_events", self._limits.max_events)
 
-    @property  # type: ignore[override]
-    def _links(self) -> BoundedList:
+    @property
+    def _links(self) -> Any:
         return _list(self.__dict__, "_made_links", self._limits.max_links)
 
     def end(self, end_time: int | None = None) -> None:
@@ -118,7 +136,7 @@ class EntrySpan(_Span):
         )
 
 
-def _list(fields: dict[str, Any], name: str, most: int | None) -> BoundedList:
+def _list(fields: dict[str, Any], name: str, most: int | None) -> Any:
     found = fields.get(name)
     return fields.setdefault(name, BoundedList(most)) if found is None else found
 
@@ -150,6 +168,26 @@ def _write(span: Any) -> None:
     way.encoder.put(leaf, way.origin, body)
 
 
+class Dropped(_ApiSpan):  # type: ignore[misc]
+    """A span of this process that is not sampled: ids and no more, and those only when somebody asks."""
+
+    def __init__(self, ids: Any, trace_id: int | None = None) -> None:
+        self._ids, self._trace_id = ids, trace_id
+
+    def get_span_context(self) -> SpanContext:
+        """Its context, made at the first look; the same for every thread."""
+        return self.__dict__.get("_made") or self._make()
+
+    @property
+    def _context(self) -> SpanContext:  # what `NonRecordingSpan` shows of itself
+        return self.get_span_context()
+
+    def _make(self) -> SpanContext:
+        trace_id = self._trace_id or self._ids.generate_trace_id()
+        made = SpanContext(trace_id, self._ids.generate_span_id(), False, _RANDOM if _is_random(self._ids) else _NONE)
+        return self.__dict__.setdefault("_made", made)  # type: ignore[no-any-return]
+
+
 class EntryMaker:
     """Starts such spans for one tracer."""
 
@@ -167,8 +205,8 @@ class EntryMaker:
         session_id: str | None,
         *,
         confirmed: bool,
-    ) -> EntrySpan | None:
-        """Start a span, or None where the long way has to be gone.
+    ) -> Any:
+        """Start an `EntrySpan`, give a `Dropped` one, or None where the long way has to be gone.
 
         Args:
             name: The span's name.
@@ -182,12 +220,15 @@ class EntryMaker:
         way = self._way
         if not way.is_open():
             return None
-        above = span_in(context)
+        above, trace_id = span_in(context), None
         parent = None if above is None else above.get_span_context()
         if parent is None or not parent.is_valid:
             parent = None
-            if not way.keeps_roots:
+            if way.roots is None:
                 return None
+            trace_id = way.tracer.id_generator.generate_trace_id()
+            if not way.keeps_roots and way.roots.should_sample(None, trace_id, name).decision is Decision.DROP:
+                return Dropped(way.tracer.id_generator, trace_id)
         elif not _keeps(way, parent):
             return None
         tracer = way.tracer
@@ -195,7 +236,7 @@ class EntryMaker:
         if fields is None:
             return None
         span: Any = EntrySpan.__new__(EntrySpan)
-        this = _context_of(tracer.id_generator, parent)
+        this = _context_of(tracer.id_generator, trace_id, parent)
         span.__dict__ = {
             **fields,
             "_name": name,
@@ -210,12 +251,23 @@ class EntryMaker:
             "id_bytes": this.span_id.to_bytes(8, "big"),
             "_start_time": time.time_ns(),
         }
-        return span  # type: ignore[no-any-return]
+        return span
 
     def _learn(self, tracer: Any) -> dict[str, Any] | None:
         """What all spans of the tracer have in common, learned from one."""
         self._learned_from = tracer.resource
-        model = vars(tracer.start_span("", Context()))
+        model = vars(
+            _Span(
+                name="",
+                context=INVALID_SPAN_CONTEXT,
+                sampler=tracer.sampler,
+                resource=tracer.resource,
+                span_processor=tracer.span_processor,
+                instrumentation_info=tracer.instrumentation_info,
+                limits=tracer._span_limits,
+                instrumentation_scope=tracer._instrumentation_scope,
+            )
+        )
         known = set(model) >= _FRESH and set(model) <= _FRESH | _SHARED
         self._fields = {name: model[name] for name in model if name not in _FRESH} if known else None
         return self._fields
@@ -225,19 +277,22 @@ def _keeps(way: ShortWay, parent: Any) -> bool:
     return bool(parent.trace_flags & TraceFlags.SAMPLED) and (way.keeps_remote or not parent.is_remote)
 
 
-def _context_of(ids: Any, parent: SpanContext | None) -> SpanContext:
-    # As `Tracer.start_span` has it: SDKs before 1.41 know no random flag.
+def _context_of(ids: Any, trace_id: int | None, parent: SpanContext | None) -> SpanContext:
+    """A sampled span's context, as `Tracer.start_span` makes it; `trace_id` is a root's."""
     if parent is None:
-        random = ids.is_trace_id_random() if _HAS_RANDOM and hasattr(ids, "is_trace_id_random") else False
-        trace_id, trace_state = ids.generate_trace_id(), None
-    else:
-        random = bool(parent.trace_flags & _RANDOM_BIT) if _HAS_RANDOM else False
-        trace_id, trace_state = parent.trace_id, parent.trace_state
-    flags = _SAMPLED_RANDOM if random else _SAMPLED
-    return SpanContext(trace_id, ids.generate_span_id(), False, flags, trace_state)
+        flags = _SAMPLED_RANDOM if _is_random(ids) else _SAMPLED
+        return SpanContext(trace_id or 0, ids.generate_span_id(), False, flags)
+    flags = _SAMPLED_RANDOM if parent.trace_flags & _RANDOM_BIT else _SAMPLED
+    return SpanContext(parent.trace_id, ids.generate_span_id(), False, flags, parent.trace_state)
 
 
-_HAS_RANDOM = hasattr(TraceFlags, "RANDOM_TRACE_ID")
+def _is_random(ids: Any) -> bool:
+    # Of the SDK's from 1.41 on.
+    return ids.is_trace_id_random() if _RANDOM_BIT and hasattr(ids, "is_trace_id_random") else False
+
+
 _RANDOM_BIT = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)
+_NONE = TraceFlags(TraceFlags.DEFAULT)
+_RANDOM = TraceFlags(_RANDOM_BIT)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | _RANDOM_BIT)

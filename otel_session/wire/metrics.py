@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 class EncodedMetric(NamedTuple):
-    """One metric with its data points: `body` is a `Metric` message, without tag or length."""
+    """One metric with its data points: `body` is a `Metric` message, without tag or length, `points` their number."""
 
     origin: Origin
     name: str
     body: bytes
+    points: int
 
 
 def encode_metrics(data: MetricsData) -> list[EncodedMetric]:
@@ -30,7 +31,12 @@ def encode_metrics(data: MetricsData) -> list[EncodedMetric]:
     from .metric_messages import encode_metric
 
     return [
-        EncodedMetric(origin_of(of_resource.resource, of_scope.scope), to_text(metric.name), encode_metric(metric))
+        EncodedMetric(
+            origin_of(of_resource.resource, of_scope.scope),
+            to_text(metric.name),
+            encode_metric(metric),
+            len(getattr(metric.data, "data_points", ())),
+        )
         for of_resource in data.resource_metrics
         for of_scope in of_resource.scope_metrics
         for metric in of_scope.metrics

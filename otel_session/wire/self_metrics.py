@@ -20,7 +20,7 @@ from .lanes import CLOSED, QUEUE_FULL
 
 _SCOPE = "otel_session"
 _BEFORE_EXPORT = (QUEUE_FULL, CLOSED)
-_UNITS = {"spans": "{span}", "log records": "{log_record}"}
+_UNITS = {"spans": "{span}", "log records": "{log_record}", "data points": "{data_point}"}
 _DURATION_BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
 _Read = Callable[[Courier], Iterable[tuple[int, dict[str, str]]]]
@@ -50,11 +50,18 @@ def observe(couriers: Sequence[Courier], meter_provider: Any = None) -> None:
         of = [courier for courier in couriers if courier.lane.what == what]
         unit = _UNITS[what]
         meter.create_observable_up_down_counter(level, [reading(of, _held)], unit, f"{what.capitalize()} that wait.")
+        if processed:
+            meter.create_observable_counter(
+                processed,
+                [reading(of, _processed)],
+                unit,
+                f"{what.capitalize()} handed to an exporter, or dropped before.",
+            )
         meter.create_observable_counter(
-            processed, [reading(of, _processed)], unit, f"{what.capitalize()} handed to an exporter, or dropped before."
-        )
-        meter.create_observable_counter(
-            exported, [reading(of, _exported)], unit, f"{what.capitalize()} delivered, or given up."
+            exported,
+            [reading(of, _exported if processed else _settled)],
+            unit,
+            f"{what.capitalize()} delivered, or given up.",
         )
     meter.create_observable_up_down_counter(
         names.METRIC_SELF_QUEUE_USAGE, [reading(couriers, _usage)], "By", "Bytes that wait for delivery."
@@ -66,7 +73,7 @@ def observe(couriers: Sequence[Courier], meter_provider: Any = None) -> None:
         names.METRIC_SELF_RESENT,
         [reading(couriers, _resent)],
         "{item}",
-        "Spans and log records sent again because no answer came; the far end may have them twice.",
+        "Spans, log records and data points sent again because no answer came; the far end may have them twice.",
     )
 
 
@@ -115,3 +122,9 @@ def _exported(courier: Courier) -> Iterator[tuple[int, dict[str, str]]]:
     for reason, count in list(courier.lane.counts.dropped.items()):
         if reason not in _BEFORE_EXPORT:
             yield count, {names.ERROR_TYPE: reason}
+
+
+def _settled(courier: Courier) -> Iterator[tuple[int, dict[str, str]]]:
+    yield courier.lane.counts.delivered, {}
+    for reason, count in list(courier.lane.counts.dropped.items()):
+        yield count, {names.ERROR_TYPE: reason}

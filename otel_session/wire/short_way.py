@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from opentelemetry.sdk.trace import SpanProcessor, Tracer
-from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, StaticSampler
+from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, StaticSampler, TraceIdRatioBased
 
 from .encoders import EncodingSpanProcessor
 from .origins import Origin, origin_of
@@ -28,11 +28,23 @@ class ShortWay:
         tracer: The SDK's, once it is known that there is one.
         encoder: Where the bytes go, once the way has been open.
         origin: Resource and scope of the tracer's spans.
-        keeps_roots: Whether the sampler keeps every span without a parent.
+        roots: The sampler of spans without a parent, when it is one that looks at the trace id alone; else None.
+        keeps_roots: Whether it keeps them all.
         keeps_remote: Whether it keeps every child of a sampled span of another process.
     """
 
-    __slots__ = ("_asked", "_known", "_open", "_resource", "encoder", "keeps_remote", "keeps_roots", "origin", "tracer")
+    __slots__ = (
+        "_asked",
+        "_known",
+        "_open",
+        "_resource",
+        "encoder",
+        "keeps_remote",
+        "keeps_roots",
+        "origin",
+        "roots",
+        "tracer",
+    )
 
     def __init__(self, tracer: Any) -> None:
         self._asked = tracer
@@ -42,6 +54,7 @@ class ShortWay:
         self._open = False
         self.encoder: Any = None
         self.origin: Any = None
+        self.roots: Sampler | None = None
         self.keeps_roots = self.keeps_remote = False
 
     def is_open(self) -> bool:
@@ -67,7 +80,9 @@ class ShortWay:
         others = [p for p in processors or () if type(p) is not EncodingSpanProcessor]
         if len(encoders) == 1 and all(_is_silent(p) for p in others):
             self.tracer = tracer
-            self.keeps_roots = _always_on(_part(tracer.sampler, "_root"))
+            root = _part(tracer.sampler, "_root")
+            self.keeps_roots = _always_on(root)
+            self.roots = root if self.keeps_roots or type(root) is TraceIdRatioBased else None
             self.keeps_remote = _always_on(_part(tracer.sampler, "_remote_parent_sampled"))
             self.origin = _origin(tracer)
             self.encoder = encoders[0]

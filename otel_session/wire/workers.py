@@ -13,88 +13,15 @@ from otel_session._guard import report
 from . import forks
 from .batches import Consumer
 from .couriers import KNOWN_BAD_S, Courier
+from .endings import Patience, is_end_of_process
 from .lanes import Lane, Limits
+from .metric_lanes import MetricLane
 from .reports import Reporter
+from .runs import Run
 
-_LOOK_S = 0.5
 _JOIN_S = 0.2
 _START_S = 1.0
-_SHARE = 0.8  # of the patience: the rest is for metrics
-
-
-_process_ends = False
-
-
-def end_of_process() -> None:
-    """From now on a flush is the last one: a far end that is to be left alone is asked once more, a bad one briefly."""
-    global _process_ends
-    _process_ends = True
-
-
-def is_end_of_process() -> bool:
-    """Whether that has been said."""
-    return _process_ends
-
-
-class Patience:
-    """How long the end of the process may be put off in all, in seconds, whoever asks for it."""
-
-    def __init__(self, total_s: float) -> None:
-        self._left_s = total_s
-
-    @property
-    def left_s(self) -> float:
-        """What is left of it."""
-        return max(0.0, self._left_s)
-
-    def spend(self, seconds: float) -> None:
-        """Take some of it."""
-        self._left_s -= seconds
-
-
-class _Run:
-    """One thread of a worker, and what it is woken and waited for by.
-
-    Made together, when the thread starts: gevent may have replaced threads and locks since the worker was made.
-    """
-
-    def __init__(self) -> None:
-        self.get_ident = threading.get_ident
-        self.bell = threading.Event()
-        self.turn = threading.Condition()
-        self.asked = self.answered = 0
-        self.until_s = 0.0
-        self.last = self.stop = False
-        self.done = True
-        self.thread: threading.Thread | None = None
-        self._ringing = False
-
-    def ring(self) -> None:
-        """Wake the thread. A signal that comes in the middle of it does not wait for itself."""
-        if not self._ringing:
-            self._ringing = True
-            self.bell.set()
-            self._ringing = False
-
-    def wait_if_replaced(self) -> None:
-        """Stay when gevent has replaced threads since this one began: its end would be an error on the console."""
-        while threading.get_ident is not self.get_ident:
-            self.bell.clear()
-            self.bell.wait()
-
-    def ask(self, until_s: float, *, last: bool) -> bool | None:
-        """Have all that is there handed over; None when that was not done in time."""
-        with self.turn:
-            self.asked += 1
-            mine, self.until_s = self.asked, max(until_s, self.until_s)
-            self.last = self.last or last
-            self.ring()
-            while self.answered < mine:
-                left_s = until_s - time.monotonic()
-                if left_s <= 0 or self.thread is None or not self.thread.is_alive():
-                    return None
-                self.turn.wait(min(left_s, _LOOK_S))
-            return self.done
+_SHARE = 0.8  # of the patience: the rest is for the lanes that close later
 
 
 class Worker:
@@ -117,7 +44,7 @@ class Worker:
 
     def _reset(self) -> None:
         self._starting = threading.Lock()
-        self._run: _Run | None = None
+        self._run: Run | None = None
 
     def after_fork(self) -> None:
         """Begin anew in a child process: no thread, empty lanes. What was queued is the parent's to deliver."""
@@ -129,10 +56,19 @@ class Worker:
     def add_lane(self, what: str, consumer: Consumer, limits: Limits) -> Lane:
         """A further lane to this far end."""
         lane = Lane(what, limits, self._woken)
+        self._add(lane, consumer)
+        return lane
+
+    def add_metric_lane(self, what: str, consumer: Consumer, limits: Limits) -> MetricLane:
+        """The same for metrics."""
+        lane = MetricLane(what, limits, self._woken)
+        self._add(lane, consumer)
+        return lane
+
+    def _add(self, lane: Lane, consumer: Consumer) -> None:
         courier = Courier(lane, consumer)
         courier.changed = self._look
         self.couriers.append(courier)
-        return lane
 
     def _woken(self, full: bool) -> None:
         run = self._run
@@ -141,7 +77,7 @@ class Worker:
         if full and run is not None:
             run.ring()
 
-    def _start(self, wait_s: float = 0.0) -> _Run | None:
+    def _start(self, wait_s: float = 0.0) -> Run | None:
         """Start the thread if there is none; None when that cannot be, as at the end of the interpreter.
 
         Args:
@@ -154,7 +90,7 @@ class Worker:
             run = self._run
             if run is not None and run.thread is not None and run.thread.is_alive():
                 return run
-            run = _Run()
+            run = Run()
             run.thread = threading.Thread(target=self._work, args=(run,), name=f"otel_session-{self.name}", daemon=True)
             self._run = run
             contextvars.Context().run(run.thread.start)  # nobody's: not of the request that happens to be first
@@ -164,7 +100,7 @@ class Worker:
             self._starting.release()
         return run
 
-    def _work(self, run: _Run) -> None:
+    def _work(self, run: Run) -> None:
         while self._run is run:  # not when a fork or a new thread has taken its place
             try:
                 with suppress_instrumentation():
@@ -176,7 +112,7 @@ class Worker:
                 run.wait_if_replaced()
                 return
 
-    def _turn(self, run: _Run) -> None:
+    def _turn(self, run: Run) -> None:
         if not any(courier.ready for courier in self.couriers) and run.asked == run.answered:
             run.bell.wait(self._linger_s)
         run.bell.clear()
@@ -212,15 +148,22 @@ class Worker:
         forks.notice()
         if not any(courier.lane.held_count for courier in self.couriers):
             return True
-        last = last or _process_ends
-        if last and any(courier.failing is not None for courier in self.couriers):
-            timeout_s = min(timeout_s, KNOWN_BAD_S)
+        last = last or is_end_of_process()
+        if last:
+            timeout_s = self._hasten(timeout_s)
         until_s = time.monotonic() + timeout_s
         run = self._start(_START_S)
         if run is not None:
             return run.ask(until_s, last=last) or False
         with suppress_instrumentation():  # no thread: the caller does it
             return self._deliver(until_s, last=True)
+
+    def _hasten(self, timeout_s: float) -> float:
+        """Say that the process ends; how long that may be put off."""
+        for courier in self.couriers:
+            courier.consumer.hasten()
+        known_bad = any(courier.failing is not None for courier in self.couriers)
+        return min(timeout_s, KNOWN_BAD_S) if known_bad else timeout_s
 
     def close(self, lane: Lane) -> None:
         """Take nothing more in a lane, deliver what can be delivered in time, and give up the rest.

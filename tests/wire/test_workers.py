@@ -46,6 +46,9 @@ class Recorded:
     def watch(self, trouble: Callable[[Outcome], None]) -> None:
         pass
 
+    def hasten(self) -> None:
+        pass
+
     def end(self) -> None:
         self.ended = True
 

@@ -23,7 +23,7 @@ from otel_session.instrumentors.flask.attributes import (
     response_header_attributes,
     span_name,
 )
-from otel_session.instrumentors.flask.parts import RequestParts
+from otel_session.instrumentors.flask.parts import RequestParts, identity_parts
 from otel_session.instruments import Recorder
 from otel_session.propagators import BothResponsePropagators, SessionResponsePropagator
 from otel_session.wire.entries import EntrySpan
@@ -203,12 +203,10 @@ class ServedRequest:
 
     def _describe(self, span: Span) -> None:
         http = self._server.http
-        told: dict[str, Any] = response_header_attributes(self._headers, http)
-        if _PROXY_FIX in self.environ:  # the application has said which proxies' words it believes
-            told.update(request_attributes(self.environ, http))
-        if self.identity.changed:
-            told.update(self.identity.request_attributes())
-        if told:
+        # With a proxy fix the application has said which proxies' words it believes.
+        if self.identity.changed or _PROXY_FIX in self.environ:
+            self._describe_again(span)
+        if told := response_header_attributes(self._headers, http):
             span.set_attributes(told)
         if self.route is not None:
             span.update_name(f"{span_name(self.environ, http)} {self.route}")
@@ -219,6 +217,14 @@ class ServedRequest:
             span.set_attributes(answer.attributes)
         if self.error_type is not None:
             self._tell_error(span)
+
+    def _describe_again(self, span: Span) -> None:
+        identity, http = self.identity, self._server.http
+        if type(span) is EntrySpan:
+            parts = (*self._server.parts.of_request(self.environ), *identity_parts(identity))
+            span.retell(parts, identity.session_id, confirmed=identity.confirmed)
+        else:
+            span.set_attributes({**request_attributes(self.environ, http), **identity.request_attributes()})
 
     def _tell_error(self, span: Span) -> None:
         if self.error is None:

@@ -122,7 +122,7 @@ class Server:
         if dropped is not None:
             return dropped
         kind = SpanKind.INTERNAL if nested else SpanKind.SERVER
-        entry = self._entries.start(
+        entry: Span | None = self._entries.start(
             span_name(environ, self.http),
             kind,
             base,

@@ -21,11 +21,11 @@ from otel_session import attributes as names
 from otel_session import context as here
 from otel_session import failures
 from otel_session._guard import report
-from otel_session.instrumentors._base import Dropped, DropRule
+from otel_session.instrumentors._base import DropRule
 from otel_session.instrumentors.sqlalchemy.prepared import Prepared, Target
 from otel_session.instruments import Measured
 from otel_session.tallies import Metric
-from otel_session.wire.entries import EntrySpan
+from otel_session.wire.entries import Dropped, EntrySpan
 from otel_session.wire.identities import encode_for_span
 from otel_session.wire.leaves import SpanWriter
 
@@ -94,8 +94,8 @@ class QueryRecorder:
             prepared = target.young.get(statement) if sets == 1 else None
             if prepared is None:
                 prepared = target.prepared(statement, execution, batch=sets > 1)
-            parent = here.span_in(context)
-            if type(parent) is Dropped and self._rule.drops_all():
+            parent: Any = here.span_in(context)
+            if type(parent) is Dropped and self._rule.drops_children():
                 return _new(Started, (prepared, context, None, time_ns(), sets))
             if type(parent) is EntrySpan and parent._end_time is None and self._writer.writes():
                 return _new(Started, (prepared, context, parent._context, time_ns(), sets))
