@@ -7,6 +7,7 @@ Start an application with `opentelemetry-instrument` and nothing in it changes; 
 from otel_session._version import __version__
 from otel_session.build_stamp import build_line
 from otel_session.config import Config
+from otel_session.connections import HeldConnection, held_connections
 from otel_session.context import (
     bound_session,
     current_session,
@@ -15,15 +16,18 @@ from otel_session.context import (
     new_correlation_id,
     set_correlation_id,
 )
+from otel_session.detached import reattach, recover_detached
 from otel_session.distro import instrument, uninstrument
-from otel_session.exceptions import ConfigError, MissingExtraError, OtelSessionError, StoreError
+from otel_session.exceptions import ConfigError, MissingExtraError, OtelSessionError, ReattachError, StoreError
 from otel_session.propagation import end_session
 
 __all__ = [
     "Config",
     "ConfigError",
+    "HeldConnection",
     "MissingExtraError",
     "OtelSessionError",
+    "ReattachError",
     "StoreError",
     "__version__",
     "bound_session",
@@ -32,8 +36,11 @@ __all__ = [
     "end_session",
     "ensure_correlation_id",
     "get_correlation_id",
+    "held_connections",
     "instrument",
     "new_correlation_id",
+    "reattach",
+    "recover_detached",
     "set_correlation_id",
     "uninstrument",
 ]

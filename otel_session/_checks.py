@@ -87,6 +87,12 @@ def _seconds(value: Any) -> float:
     return number
 
 
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,7}", str(value)) or not 1 <= int(value) <= 10**6:
+        raise ValueError(value)
+    return int(value)
+
+
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -123,6 +129,12 @@ def _user(value: Any) -> str:
         or (word.startswith("callable:") and _CALLABLE.fullmatch(word[9:]))
     ):
         return word
+    raise ValueError(value)
+
+
+def _provider(value: Any) -> Any:
+    if callable(value) or _CALLABLE.fullmatch(value):
+        return value
     raise ValueError(value)
 
 
@@ -175,15 +187,21 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "idle_s": _SECONDS,
     "lifetime_s": _SECONDS,
     "baggage": _SWITCH,
+    "gc_freeze": _SWITCH,
     "trusted_baggage": (_trusted, "networks such as 10.0.0.0/8, the word messages, or *, separated by commas"),
     "secret": (_secret, "a secret of at least 16 characters"),
     "user": (_user, "auto, off, session:NAME or callable:MODULE:FUNCTION"),
     "user_form": (_one_of("hash", "raw"), "hash or raw"),
     "threads": _SWITCH,
+    "detached": (_one_of("observe", "load_only", "off"), "observe, load_only or off"),
+    "detached_provider": (_provider, "MODULE:FUNCTION or, in Python, a callable; it gives an ORM session"),
+    "detached_budget": (_count, "a whole number from 1 to 1000000"),
     "store": (_path, "the path of a file"),
     "store_max_bytes": (_bytes, "a size of at least 1 MiB, such as 536870912, 512MiB or 2g"),
     "store_max_age_s": _SECONDS,
     "queue_max_bytes": (_bytes, "a size of at least 1 MiB, such as 67108864, 64MiB or 1g"),
     "queue_max_age_s": _SECONDS,
+    "pool_leak_s": _SECONDS,
+    "pool_opened_at": _SWITCH,
     "build_stamp": (_path, "the path of a build_stamp.json"),
 }

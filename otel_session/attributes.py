@@ -55,6 +55,49 @@ DB_QUERY_SUMMARY = "db.query.summary"
 DB_RESPONSE_STATUS_CODE = "db.response.status_code"
 METRIC_DB_CLIENT_OPERATION_DURATION = "db.client.operation.duration"
 
+# --- Connection pools (semconv: database client connections; overflow, the ledger and its alarm have no convention) ---
+POOL_NAME = "db.client.connection.pool.name"
+POOL_STATE = "db.client.connection.state"
+METRIC_POOL_COUNT = "db.client.connection.count"
+METRIC_POOL_IDLE_MAX = "db.client.connection.idle.max"
+METRIC_POOL_IDLE_MIN = "db.client.connection.idle.min"
+METRIC_POOL_MAX = "db.client.connection.max"
+METRIC_POOL_PENDING = "db.client.connection.pending_requests"
+METRIC_POOL_TIMEOUTS = "db.client.connection.timeouts"
+METRIC_POOL_CREATE_TIME = "db.client.connection.create_time"
+METRIC_POOL_WAIT_TIME = "db.client.connection.wait_time"
+METRIC_POOL_USE_TIME = "db.client.connection.use_time"
+METRIC_POOL_OVERFLOW = "sqlalchemy.pool.overflow"
+METRIC_POOL_LONGEST_USE = "sqlalchemy.pool.longest_use"
+"""Gauge, s: how long the connection that is out for the longest has been out."""
+METRIC_POOL_LEAKS = "sqlalchemy.pool.leaks"
+"""Counter {connection}: connections held for longer than the leak alarm's threshold, each once."""
+EVENT_POOL_LEAK = "sqlalchemy.pool.leak"
+POOL_HELD_S = "sqlalchemy.pool.held_s"
+THREAD_NAME = "thread.name"
+
+# --- Detached instances: mapped objects read after their ORM session ended ---
+EVENT_DETACHED_INSTANCE = "sqlalchemy.detached_instance.read"
+"""One read that had nothing to load from; its body explains it."""
+SPAN_DETACHED_INSTANCE_RECOVER = "sqlalchemy.detached_instance.recover"
+METRIC_DETACHED_INSTANCE_READS = "sqlalchemy.detached_instance.reads"
+METRIC_DETACHED_INSTANCE_RECOVERY_DURATION = "sqlalchemy.detached_instance.recovery.duration"
+DETACHED_INSTANCE_MODEL = "sqlalchemy.detached_instance.model"
+DETACHED_INSTANCE_ATTRIBUTE = "sqlalchemy.detached_instance.attribute"
+DETACHED_INSTANCE_KIND = "sqlalchemy.detached_instance.kind"
+"""What was read: expired, lazy_relationship, deferred, dynamic or other."""
+DETACHED_INSTANCE_OUTCOME = "sqlalchemy.detached_instance.outcome"
+"""What the application got: raised, recovered, deleted or, of a dynamic relationship, empty. Of a `reattach()`: refused."""
+DETACHED_INSTANCE_STRATEGY = "sqlalchemy.detached_instance.strategy"
+"""How it was recovered: load_only or reattach."""
+DETACHED_INSTANCE_REASON = "sqlalchemy.detached_instance.reason"
+"""Why it was not recovered, though that is switched on."""
+DETACHED_INSTANCE_SUGGESTION = "sqlalchemy.detached_instance.suggestion"
+DETACHED_INSTANCE_ORM_SESSION_END = "sqlalchemy.detached_instance.orm_session.end"
+"""How the object lost its ORM session: closed, expunged (or unpickled), garbage_collected; open when it has one."""
+DETACHED_INSTANCE_ORM_SESSION_ENDED_AT = "sqlalchemy.detached_instance.orm_session.ended_at"
+"""Where that was, as `path:line in function`."""
+
 # --- Errors, code, exceptions (semconv: error, code, exception) ---
 ERROR_TYPE = "error.type"
 EVENT_EXCEPTION = "exception"
@@ -92,6 +135,12 @@ SELF_METRICS = (
         "otel.sdk.processor.log.queue.size",
         "otel.sdk.processor.log.processed",
         "otel.sdk.exporter.log.exported",
+    ),
+    (
+        "data points",
+        "otel.sdk.exporter.metric_data_point.inflight",
+        "",  # no processor comes before: what is dropped there counts as not delivered
+        "otel.sdk.exporter.metric_data_point.exported",
     ),
 )
 """What it is of; the names of what waits, of what was handed over or dropped before, of what was delivered or not."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from otel_session import _limits
 from otel_session import environment_variables as env
 from otel_session._checks import TrustedBaggage, checked
 from otel_session.exceptions import ConfigError
@@ -70,11 +71,19 @@ class Config:
             or `off`.
         user_form: `hash` exports a keyed hash as `user.hash`, `raw` the id itself as `user.id`.
         threads: Whether threads started in a request belong to its session.
+        detached: What is done about attributes read after their ORM session ended: `observe` tells of them, `load_only`
+            loads them too (it needs the provider), `off` does neither.
+        detached_provider: Gives an ORM session to load them with: `MODULE:FUNCTION`, called without arguments; in
+            Python a callable such as a `sessionmaker` or a `scoped_session`.
+        detached_budget: Most attributes loaded so in one trace.
         store: Path of the local telemetry file.
         store_max_bytes: Bytes the file may take; the oldest sessions go first.
         store_max_age_s: Seconds after which telemetry is deleted from the file.
         queue_max_bytes: Bytes of spans, and of log records, that may wait for one destination.
         queue_max_age_s: Seconds that they may wait while it cannot be reached.
+        pool_leak_s: Seconds after which a database connection that is still out of its pool raises the leak alarm.
+        pool_opened_at: Whether each checkout remembers where the application asked for the connection; some µs each.
+        gc_freeze: Whether what zero-code start-up loaded is put out of the garbage collector's sight (`gc.freeze()`).
         build_stamp: Path of `build_stamp.json`; by default it is looked for.
     """
 
@@ -93,11 +102,17 @@ class Config:
     user: str = "auto"
     user_form: str = "hash"
     threads: bool = True
+    detached: str = "observe"
+    detached_provider: str | Callable[[], Any] | None = None
+    detached_budget: int = 100
     store: Path | None = None
     store_max_bytes: int = 512 * 1024 * 1024
     store_max_age_s: float = 7 * 86_400.0
     queue_max_bytes: int = 64 * 1024 * 1024
     queue_max_age_s: float = 600.0
+    pool_leak_s: float = 60.0
+    pool_opened_at: bool = False
+    gc_freeze: bool = True
     build_stamp: Path | None = None
 
     @classmethod
@@ -110,7 +125,7 @@ class Config:
                 as not given.
 
         Raises:
-            ConfigError: A value cannot be used, or there is no such setting.
+            ConfigError: A value cannot be used, contradicts another, or there is no such setting.
         """
         variables = environment() if environ is None else environ
         known = {f.name for f in fields(cls)}
@@ -125,6 +140,12 @@ class Config:
             elif variables.get(variable, "").strip():
                 values[name] = checked(name, f"{variable} is ", variables[variable].strip())
         loaded = cls(**values)
+        if loaded.detached == "load_only" and loaded.detached_provider is None:
+            raise ConfigError(
+                "OTEL_SESSION_DETACHED is 'load_only', and nothing gives it an ORM session to load with; "
+                "expected OTEL_SESSION_DETACHED_PROVIDER to be MODULE:FUNCTION."
+            )
+        _limits.refuse_contradictions(loaded.queue_max_age_s, variables)
         if loaded.lifetime_s < loaded.idle_s:
             return replace(loaded, idle_s=loaded.lifetime_s)
         return loaded
@@ -293,10 +314,4 @@ def _patterns(variables: Mapping[str, str], name: str, *, whole: bool = False) -
 
 def linger_s(environ: Mapping[str, str] | None = None) -> float:
     """`OTEL_BSP_SCHEDULE_DELAY` in seconds (default 5): longest time that a span waits for others to go with it."""
-    variables = environment() if environ is None else environ
-    try:
-        return max(0.01, float(variables.get("OTEL_BSP_SCHEDULE_DELAY") or 5_000) / 1_000)
-    except ValueError as error:
-        raise ConfigError(
-            f"OTEL_BSP_SCHEDULE_DELAY is {variables.get('OTEL_BSP_SCHEDULE_DELAY')!r}; expected milliseconds."
-        ) from error
+    return _limits.linger_s(environment() if environ is None else environ)

@@ -19,7 +19,7 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKConfigurator
 from opentelemetry.util._importlib_metadata import entry_points
 
-from otel_session import activation, config, destinations, instruments, termination
+from otel_session import _heap, activation, config, destinations, instruments, termination
 from otel_session import attributes as names
 from otel_session._version import __version__
 from otel_session.config import Config
@@ -77,6 +77,8 @@ class Configurator(_OTelSDKConfigurator):
             others[0].load()().configure(**kwargs)
         else:
             self.make_pipeline(**kwargs)
+            if self.made_resource and config.active().gc_freeze:
+                _heap.set_aside()
 
     def make_pipeline(self, **kwargs: Any) -> None:
         """Make the providers ourselves, whoever else is installed."""
@@ -221,6 +223,7 @@ def uninstrument() -> None:
             getattr(module, name)().uninstrument()
     activation.deactivate()
     config.activate(None)
+    _heap.take_back()
 
 
 _ROOMS = (

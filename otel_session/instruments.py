@@ -7,12 +7,17 @@ vendor's) or a provider given in code gets instruments.
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from opentelemetry import metrics
 from opentelemetry.context import Context
+from opentelemetry.metrics import Observation
 
+from otel_session import observed as observing
 from otel_session._version import __version__
+from otel_session.observed import Kind, Observed
 from otel_session.tallies import Attributes, Metric, tally_of
 
 _tallied = False
@@ -66,3 +71,54 @@ class Measured:
         if self._tally is not None:
             return self._tally.series(attributes)
         return _InstrumentSeries(self._record, attributes)
+
+
+def observe(observed: Observed, meter_provider: Any = None) -> Callable[[], None]:
+    """Have a metric read whenever metrics are collected.
+
+    Args:
+        observed: The metric; another one of its name on the same provider is replaced.
+        meter_provider: Instead of the global one.
+
+    Returns:
+        A function that ends it.
+    """
+    if _tallied and meter_provider is None:
+        observing.put_in_force(observed)
+        return lambda: observing.take_out(observed)
+    provider = metrics.get_meter_provider() if meter_provider is None else meter_provider
+    relays = _relays.setdefault(provider, {})
+    relay = relays.get(observed.metric.name)
+    if relay is None:
+        relay = relays[observed.metric.name] = _Relay()
+        relay.make(observed, provider)
+    relay.observed = observed
+    return lambda: relay.release(observed)
+
+
+class _Relay:
+    """The callback of one SDK instrument: OpenTelemetry has no way to take an instrument off a provider again."""
+
+    def __init__(self) -> None:
+        self.observed: Observed | None = None
+
+    def make(self, observed: Observed, meter_provider: Any) -> None:
+        metric = observed.metric
+        meter = metrics.get_meter(metric.scope, __version__, meter_provider=meter_provider)
+        create = {
+            Kind.GAUGE: meter.create_observable_gauge,
+            Kind.LEVEL: meter.create_observable_up_down_counter,
+            Kind.COUNT: meter.create_observable_counter,
+        }[observed.kind]
+        create(metric.name, [self], metric.unit, metric.description)
+
+    def __call__(self, _options: Any) -> list[Observation]:
+        known = self.observed
+        return [Observation(value, attributes) for value, attributes in known.readings()] if known else []
+
+    def release(self, observed: Observed) -> None:
+        if self.observed is observed:
+            self.observed = None
+
+
+_relays: weakref.WeakKeyDictionary[Any, dict[str, _Relay]] = weakref.WeakKeyDictionary()

@@ -13,16 +13,18 @@ from opentelemetry import trace
 from opentelemetry._logs import get_logger_provider
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_session import config
-from otel_session.exporters import local_lane, metric_readers, otlp, tallied
+from otel_session.exporters import local_lane, metric_readers, otlp, otlp_metrics, tallied
 from otel_session.wire import forks, self_metrics
 from otel_session.wire.batches import Consumer
 from otel_session.wire.encoders import Branch, EncodingLogProcessor, EncodingSpanProcessor
+from otel_session.wire.endings import Patience
 from otel_session.wire.lanes import Limits
-from otel_session.wire.workers import Patience, Worker
+from otel_session.wire.workers import Worker
 
 _log = logging.getLogger("otel_session")
 
@@ -34,12 +36,14 @@ class Pipeline:
     """Makes the processors for one configuration. Spans and log records to one far end share a thread."""
 
     def __init__(self) -> None:
-        self._settings = config.active()
+        settings = config.active()
+        self._limits = Limits(max_bytes=settings.queue_max_bytes, max_age_s=settings.queue_max_age_s)
         self._linger_s = config.linger_s()
         self._spans = EncodingSpanProcessor()
         self._logs = EncodingLogProcessor()
         self._workers: dict[str, Worker] = {}
         self._patience = Patience(PATIENCE_S)
+        self._told = False
 
     def span_processor(self, exporter: Any, *_: Any, **__: Any) -> SpanProcessor:
         """The processor for a span exporter."""
@@ -60,13 +64,17 @@ class Pipeline:
         return self._logs if first else _NoLogs()
 
     def take_metrics(self, meter_provider: Any) -> bool:
-        """Care for the metric readers, let them have the tallies, and measure the pipeline itself.
+        """Care for the metric readers, deliver what they collect, add the tallies, and measure the pipeline itself.
 
         Returns:
             Whether the readers take what is tallied; if not, SDK instruments have to measure.
         """
         readers = tallied.readers_of(meter_provider)
         cared = metric_readers.care_for(readers, self._patience)
+        if len(cared) < sum(type(reader) is PeriodicExportingMetricReader for reader in readers):
+            self._tell_of_stranger(PeriodicExportingMetricReader)
+        for reader in cared:
+            reader.exporter = self._metric_exporter(reader.exporter)
         forks.when_untold(lambda: _tell_of_fork(meter_provider, cared))
         if readers:
             self_metrics.observe([c for worker in self._workers.values() for c in worker.couriers], meter_provider)
@@ -80,20 +88,41 @@ class Pipeline:
         over = otlp.consumer_for(exporter, what)
         if over is not None:
             return Branch(*self._lane(what, over))
-        if type(exporter).__module__.startswith("opentelemetry.exporter.otlp."):
-            _log.warning(
-                "This OTLP exporter's transport is not as otel-session expects it: %s go by OpenTelemetry's own "
-                "pipeline, at a higher cost. A newer otel-session may know it.",
-                what,
-            )
+        self._tell_if_stranger(exporter)
         return None
 
+    def _metric_exporter(self, exporter: MetricExporter) -> MetricExporter:
+        over = otlp.consumer_for(exporter, "data points")
+        if over is None:
+            self._tell_if_stranger(exporter)
+            return exporter
+        worker = self._worker(over.name)
+        lane = worker.add_metric_lane("data points", otlp_metrics.MetricConsumer(over), self._limits)
+        return otlp_metrics.LaneExporter(lane, worker)
+
+    def _tell_if_stranger(self, exporter: Any) -> None:
+        if type(exporter).__module__.startswith("opentelemetry.exporter.otlp."):
+            self._tell_of_stranger(type(exporter))
+
+    def _tell_of_stranger(self, kind: type) -> None:
+        if self._told:
+            return
+        self._told = True
+        _log.warning(
+            "%s is not as otel-session expects it: what it is given goes by OpenTelemetry's own pipeline, at a higher "
+            "cost. A newer otel-session may know it.",
+            f"{kind.__module__}.{kind.__name__}",
+        )
+
     def _lane(self, what: str, consumer: Consumer) -> tuple[Any, Worker]:
-        worker = self._workers.get(consumer.name)
+        worker = self._worker(consumer.name)
+        return worker.add_lane(what, consumer, self._limits), worker
+
+    def _worker(self, destination: str) -> Worker:
+        worker = self._workers.get(destination)
         if worker is None:
-            worker = self._workers[consumer.name] = Worker(consumer.name, self._linger_s, self._patience)
-        limits = Limits(max_bytes=self._settings.queue_max_bytes, max_age_s=self._settings.queue_max_age_s)
-        return worker.add_lane(what, consumer, limits), worker
+            worker = self._workers[destination] = Worker(destination, self._linger_s, self._patience)
+        return worker
 
 
 def _tell_of_fork(meter_provider: Any, readers: list[metric_readers.CaredReader]) -> None:

@@ -23,6 +23,7 @@ from otel_session import context as here
 
 MAX_SERIES = 2_000
 """Attribute sets of one metric; what comes beyond is counted together, as the SDK specification says."""
+_WAITING_MOST = 256
 _OVERFLOW: Mapping[str, Any] = {"otel.metric.overflow": True}
 
 Attributes = Mapping[str, Any]
@@ -76,6 +77,7 @@ class Series:
         "_sightings",
         "_start_ns",
         "_total",
+        "_waiting",
         "attributes",
     )
 
@@ -86,8 +88,9 @@ class Series:
 
     def reset(self) -> None:
         """Begin at nothing, now: also in a forked child, which does not count what its parent did."""
-        # Taken again by its own thread when garbage collection or a signal ends a span in the middle of `add`.
-        self._lock = threading.RLock()
+        self._waiting: list[float] = []
+        # Nobody waits for it in `add`: garbage collection or a signal may end a span in the middle of one.
+        self._lock = threading.Lock()
         self._counts = [0] * (len(self._boundaries) + 1)
         self._total = 0.0
         self._least, self._most = float("inf"), float("-inf")
@@ -102,16 +105,25 @@ class Series:
             context: Where it was made; with `notable`, its trace and session are kept beside it.
             notable: It is slow or failed.
         """
-        at = bisect_left(self._boundaries, value)
-        with self._lock:
-            self._counts[at] += 1
-            self._total += value
-            if value < self._least:
-                self._least = value
-            if value > self._most:
-                self._most = value
+        waiting = self._waiting
+        waiting.append(value)  # one step for all threads; a lock and the sums would cost five times as much
+        if len(waiting) >= _WAITING_MOST and self._lock.acquire(False):
+            try:
+                self._count()
+            finally:
+                self._lock.release()
         if notable and context is not None:
-            self._remember(at, value, context)
+            self._remember(bisect_left(self._boundaries, value), value, context)
+
+    def _count(self) -> None:
+        """Put what waits into the sums; under the lock."""
+        waiting, counts, boundaries = self._waiting, self._counts, self._boundaries
+        values = waiting[:]
+        del waiting[: len(values)]  # what others append meanwhile stays
+        for value in values:
+            counts[bisect_left(boundaries, value)] += 1
+        self._total += sum(values)
+        self._least, self._most = min(self._least, *values), max(self._most, *values)
 
     def _remember(self, at: int, value: float, context: Context) -> None:
         known = trace.get_current_span(context).get_span_context()
@@ -126,6 +138,8 @@ class Series:
     def read(self, since_ns: int = 0) -> Point | None:
         """What was counted since the start, with the sightings since `since_ns`; None while there is nothing."""
         with self._lock:
+            if self._waiting:
+                self._count()
             counts, sightings = tuple(self._counts), tuple(self._sightings.values())
             total, least, most = self._total, self._least, self._most
         count = sum(counts)

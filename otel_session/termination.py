@@ -17,7 +17,7 @@ from typing import Any
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider
 
-from otel_session.wire import workers
+from otel_session.wire.endings import end_of_process
 
 PATIENCE_S = 5.0
 """Longest time that the end of the process is put off."""
@@ -61,7 +61,7 @@ def _watch_child() -> None:
 
 def flush() -> None:
     """Hand over what the global providers hold, for at most five seconds: the process ends. Never raises."""
-    workers.end_of_process()
+    end_of_process()
     deadline_s = time.monotonic() + PATIENCE_S
     providers = (trace.get_tracer_provider(), get_logger_provider(), metrics.get_meter_provider())
     # In threads: the one that was interrupted may hold a lock that flushing needs.

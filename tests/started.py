@@ -18,7 +18,8 @@ from typing import Any
 
 from otel_session import visits
 from otel_session.store import StoreReader
-from otel_session.store.decode import LogView, SpanView, decode_log, decode_span
+from otel_session.store.decode import decode_log, decode_span
+from otel_session.store.views import LogView, SpanView
 
 START_S = 30
 STOP_S = 20

@@ -23,6 +23,7 @@ GOOD: dict[str, tuple[Any, str, Any, Any]] = {
     "idle_s": (1800.0, "60", 60.0, 90),
     "lifetime_s": (14400.0, "7200.5", 7200.5, 86400),
     "baggage": (True, "no", False, True),
+    "gc_freeze": (True, "no", False, True),
     "trusted_baggage": (
         TrustedBaggage(),
         "10.0.0.0/8, messages",
@@ -51,6 +52,7 @@ BAD: dict[str, list[Any]] = {
     "idle_s": ["soon", "0", "-1", "nan", "inf", "1e10", [], "1,5"],
     "lifetime_s": ["long", 0.5],
     "baggage": ["perhaps"],
+    "gc_freeze": ["perhaps"],
     "trusted_baggage": ["everyone", "10.0.0.0/99", "300.1.1.1", 5],
     "secret": ["short", 1234567890123456, b"0123456789abcdef"],
     "user": ["flask", "callable:x", "callable:"],
@@ -106,6 +108,31 @@ def test_bad_values(field: str, value: Any) -> None:
         Config.load({variable_of(field): value})
     assert str(caught.value).startswith(f"{variable_of(field)} is {shown}; expected ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"OTEL_SESSION_QUEUE_MAX_AGE_S": "5"}, "OTEL_BSP_SCHEDULE_DELAY 5000"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "700000"}, "OTEL_SESSION_QUEUE_MAX_AGE_S is 600"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "inf"}, "expected milliseconds"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "-1"}, "expected milliseconds"),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "100"}, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE 512"),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "11"}, "a batch fits into"),
+        ({"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "3000"}, "OTEL_BLRP_MAX_QUEUE_SIZE is 2048"),
+    ],
+)
+def test_contradictions(variables: dict[str, str], said: str) -> None:
+    """Limits that cannot both hold are an error that names both, before anything starts."""
+    with pytest.raises(ConfigError, match=said):
+        Config.load(variables)
+
+
+def test_limits_that_just_fit() -> None:
+    """What is no contradiction is taken."""
+    Config.load({"OTEL_SESSION_QUEUE_MAX_AGE_S": "6"})
+    Config.load({"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10"})
+    Config.load({"OTEL_BSP_MAX_QUEUE_SIZE": "many"})  # OpenTelemetry says so, and takes its default
 
 
 def test_secret_is_hidden() -> None:

@@ -130,6 +130,8 @@ def test_mistakes_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for settings in ({"idle_s": "soon"}, {"idel_s": 60}):
         with pytest.raises(ConfigError, match=r"ide?le?_s"):
             otel_session.instrument(**settings)
+    with pytest.raises(ConfigError, match="an age above the delay"):
+        otel_session.instrument(queue_max_age_s=2)
     monkeypatch.setenv("OTEL_PYTHON_EXCLUDED_URLS", "(")
     with pytest.raises(ConfigError, match="OTEL_PYTHON_EXCLUDED_URLS"):
         otel_session.instrument()

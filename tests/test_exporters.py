@@ -20,7 +20,7 @@ from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_session import bound_session, config
 from otel_session.config import Config
-from otel_session.exporters import local
+from otel_session.exporters import local_store
 from otel_session.exporters.local import LocalLogExporter, LocalMetricExporter, LocalSpanExporter
 from otel_session.processors import IdentityLogProcessor, IdentitySpanProcessor
 from otel_session.store import StoreReader, TelemetryStore
@@ -32,11 +32,11 @@ def path(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A store's path, in force."""
     config.activate(Config.load({}, store=tmp_path / "t.db"))
     yield tmp_path / "t.db"
-    for store in local._stores.values():
+    for store in local_store._stores.values():
         store.close()
-    local._stores.clear()
-    local._failing.clear()
-    local._told.clear()
+    local_store._stores.clear()
+    local_store._failing.clear()
+    local_store._told.clear()
     config.activate(None)
 
 
@@ -137,9 +137,9 @@ def test_one_store_for_all(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) 
             super().__init__(*args, **kwargs)
             made.append(self)
 
-    monkeypatch.setattr(local, "TelemetryStore", Counted)
+    monkeypatch.setattr(local_store, "TelemetryStore", Counted)
     seen: list[Any] = []
-    threads = [threading.Thread(target=lambda: seen.append(local.shared_store())) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: seen.append(local_store.shared_store())) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -178,7 +178,7 @@ def test_writing_makes_no_spans(path: pathlib.Path) -> None:
             seen.append(is_instrumentation_enabled())
             super().write(**kwargs)
 
-    local._stores[str(path)] = Watching(path, max_bytes=0, max_age_s=0)
+    local_store._stores[str(path)] = Watching(path, max_bytes=0, max_age_s=0)
     LocalSpanExporter().export(spans("a"))
     assert seen == [False]
     assert is_instrumentation_enabled()

@@ -93,7 +93,7 @@ def plain(data: MetricsData) -> dict[str, Any]:
                     metric.description,
                     metric.unit,
                     type(metric.data).__name__,
-                    str(metric.data.aggregation_temporality),
+                    str(getattr(metric.data, "aggregation_temporality", None)),
                 )
                 points = {repr(sorted(p.attributes.items())): _point(p) for p in metric.data.data_points}
                 key = (scope.scope.name, scope.scope.version, scope.schema_url, metric.name)

@@ -108,6 +108,8 @@ def test_flask_disabled(python: pathlib.Path, folder: pathlib.Path, disabled: st
         ("OTEL_SESSION_IDEL_S", "60", "there is no such setting"),
         ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "(", "regular expressions separated by commas"),
         ("OTEL_BSP_SCHEDULE_DELAY", "often", "milliseconds"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "700000", "an age above the delay"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "100", "a queue that a batch fits into"),
     ],
 )
 def test_wrong_value(python: pathlib.Path, folder: pathlib.Path, variable: str, value: str, expected: str) -> None:

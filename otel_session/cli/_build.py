@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from otel_session import attributes as names
-from otel_session.store.decode import Attributes, decode_resource, text
+from otel_session.store.decode import decode_resource
+from otel_session.store.views import Attributes, text
 
 _SHORT_COMMIT_CHARS = 7
 _NO_STAMP = "no build stamp"

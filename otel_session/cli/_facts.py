@@ -6,7 +6,7 @@ from otel_session import attributes as names
 from otel_session.cli._frames import innermost_own
 from otel_session.cli._text import first_line
 from otel_session.cli._tree import Node
-from otel_session.store.decode import Attributes, EventView, LogView, SpanView, text
+from otel_session.store.views import Attributes, EventView, LogView, SpanView, text
 
 # What older instrumentations send in place of the names in `attributes.py`; read here, written nowhere.
 

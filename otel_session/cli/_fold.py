@@ -10,7 +10,7 @@ from otel_session import attributes as names
 from otel_session.cli._build import Build
 from otel_session.cli._facts import exceptions_of, is_called, is_statement, label, query_text
 from otel_session.cli._tree import Node
-from otel_session.store.decode import EventView, LogView, text
+from otel_session.store.views import EventView, LogView, text
 
 _FOLD_FROM = 3
 _SUSPECT_FROM = 5

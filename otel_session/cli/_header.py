@@ -15,8 +15,8 @@ from otel_session.cli._terminal import Piece, Screen
 from otel_session.cli._text import columns, escape, plural, wrap_words
 from otel_session.cli._tree import Forest, Node
 from otel_session.cli._units import duration, local, offset
-from otel_session.store.decode import LogView
 from otel_session.store.records import SessionSummary
+from otel_session.store.views import LogView
 
 _MAX_TROUBLES = 8
 

@@ -15,8 +15,8 @@ from otel_session.cli._session import in_ms, summary_as_json
 from otel_session.cli._spent import spent
 from otel_session.cli._tree import Forest, Node
 from otel_session.cli._units import utc_text
-from otel_session.store.decode import LogView, Value, text
 from otel_session.store.records import SessionSummary
+from otel_session.store.views import LogView, Value, text
 
 
 def write_json(document: object) -> str:

@@ -14,7 +14,7 @@ from otel_session.cli._terminal import Piece
 from otel_session.cli._text import columns, escape, first_line, plural, wrap, wrap_words
 from otel_session.cli._tree import Node
 from otel_session.cli._units import duration
-from otel_session.store.decode import EventView, LogView, SpanView, text
+from otel_session.store.views import EventView, LogView, SpanView, text
 
 _MAX_REMARK_LINES = 3
 _LEVEL_STYLES = {"ERROR": "red", "FATAL": "error", "WARN": "yellow", "DEBUG": "dim", "TRACE": "dim"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from otel_session.store.decode import LogView, decode_scope
+from otel_session.store.decode import decode_scope
 from otel_session.store.records import LogKind, LogRow
+from otel_session.store.views import LogView
 
 _ACCESS_LOGGERS = frozenset({"werkzeug", "gunicorn.access", "uvicorn.access", "hypercorn.access"})
 _OURS = "otel_session"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from otel_session.cli._terminal import Piece, Screen
 from otel_session.cli._units import duration, local, offset
-from otel_session.store.decode import SpanView
+from otel_session.store.views import SpanView
 
 ERROR_MARK, SLOW_MARK = "✗", "!"
 _MARK_STYLES = {ERROR_MARK: "error", SLOW_MARK: "slow"}

@@ -12,7 +12,7 @@ from otel_session.cli._lines import Pen
 from otel_session.cli._margin import Place
 from otel_session.cli._spent import spent
 from otel_session.cli._tree import Forest, Node
-from otel_session.store.decode import EventView, LogView, text
+from otel_session.store.views import EventView, LogView, text
 
 
 def timeline(forest: Forest, changes: Sequence[BuildChange], pen: Pen) -> Iterator[str]:

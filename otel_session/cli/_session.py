@@ -10,7 +10,6 @@ from otel_session.cli._log_lines import LogCounts
 from otel_session.cli._units import MS, SECOND, local, utc_text
 from otel_session.ids import short_id
 from otel_session.store.activity import LIFE_EVENTS
-from otel_session.store.decode import LogView, SpanView, text
 from otel_session.store.records import (
     FLAG_CONFIRMED,
     FLAG_ERROR,
@@ -20,6 +19,7 @@ from otel_session.store.records import (
     SessionSummary,
     SpanRow,
 )
+from otel_session.store.views import LogView, SpanView, text
 
 _FAILED_REQUEST = FLAG_REQUEST | FLAG_ERROR
 

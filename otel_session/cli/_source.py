@@ -18,8 +18,9 @@ from otel_session.cli._units import local_text
 from otel_session.exceptions import OtelSessionError, StoreError
 from otel_session.ids import short_id
 from otel_session.store import StoreReader
-from otel_session.store.decode import decode_span, text
+from otel_session.store.decode import decode_span
 from otel_session.store.records import SessionSummary
+from otel_session.store.views import text
 
 _MAX_CANDIDATES = 10
 _SEARCHED = 10_000

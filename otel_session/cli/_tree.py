@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from otel_session.store.decode import LogView, SpanView
+from otel_session.store.views import LogView, SpanView
 
 MAX_DEPTH = 50
 """Deeper spans are listed beside their parent: terminals, JSON readers and recursion have limits."""

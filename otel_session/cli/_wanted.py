@@ -17,7 +17,8 @@ from otel_session.cli._units import parse_span
 from otel_session.environment_variables import OTEL_SESSION_SECRET
 from otel_session.ids import keyed_hash
 from otel_session.store import StoreReader
-from otel_session.store.decode import Attributes, decode_attributes, text
+from otel_session.store.decode import decode_attributes
+from otel_session.store.views import Attributes, text
 
 _HASH_CHARS = 32
 _HASH_START = re.compile(r"[0-9a-f]{8,32}")

@@ -21,8 +21,9 @@ from otel_session.cli._text import plural
 from otel_session.cli._tree import Forest, grow
 from otel_session.cli._units import parse_count, parse_span
 from otel_session.store.activity import LIFE_EVENTS
-from otel_session.store.decode import LogView, SpanView, decode_log, decode_span
+from otel_session.store.decode import decode_log, decode_span
 from otel_session.store.records import LogRow, SessionSummary, SpanRow
+from otel_session.store.views import LogView, SpanView
 
 _LOOK_FIRST_FROM = 5
 

@@ -45,6 +45,9 @@ class LocalConsumer:
     def watch(self, trouble: Callable[[Outcome], None]) -> None:
         """A transaction is one attempt: there is nothing to hear of in the middle of it."""
 
+    def hasten(self) -> None:
+        """A transaction is not repeated."""
+
     def end(self) -> None:
         """Nothing to close: the file is shared, and a transaction is short."""
 

@@ -1,41 +1,24 @@
 """Care for the SDK's periodic metric readers: after a fork, and at the end of the process.
 
-The SDK restarts a reader's thread in a child and leaves the rest: a lock that the fork may have left taken (each later
-export waits for ever) and the parent's connections (two processes talk on one). At the end it waits for 30 seconds.
+The SDK restarts a reader's thread in a child and leaves the rest: a lock that the fork may have left taken makes each
+later export wait for ever. At the end it waits for 30 seconds.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 
-from otel_session.exporters.otlp import Attempts, renew_connections
 from otel_session.wire import forks
-from otel_session.wire.workers import Patience, is_end_of_process
+from otel_session.wire.endings import Patience
 
 _LEAST_S, _MOST_S = 0.5, 2.5
 _COLLECTION_S = 1.0
-_CLIENT = ("_logger", "_transport", "_shutdown_event", "_timeout")
-_LEAST_BETWEEN_LINES_S = 600.0
-
-
-class _RareLogger(logging.Logger):
-    """For an official client that writes several lines for each export that fails: one in ten minutes is passed on."""
-
-    _last_s = float("-inf")
-
-    def handle(self, record: logging.LogRecord) -> None:
-        """Pass an error on, if the last one was long ago."""
-        if record.levelno >= logging.ERROR and time.monotonic() - self._last_s > _LEAST_BETWEEN_LINES_S:
-            self._last_s = time.monotonic()
-            logging.getLogger("otel_session").warning("%s Metrics are sent again later.", record.getMessage())
 
 
 class _Collecting:
@@ -76,57 +59,38 @@ class CaredReader:
         self._reader = reader
         self._patience = patience
         self._collect: Callable[..., Any] = reader._collect
-        self._renew = False
         self._shutdown = reader.shutdown
         reader._set_collect_callback(self)
         reader.shutdown = functools.partial(self._end)
-        client: Any = getattr(reader._exporter, "_client", None)
-        self._client = client if all(hasattr(client, name) for name in _CLIENT) else None
-        self._ends = False
-        if self._client is not None:
-            client._logger = _RareLogger(__name__)
-            client._transport = attempts = Attempts(client._transport)
-            attempts.trouble = self._hear
         forks.renew(self)
 
-    def _hear(self, _: Any) -> None:
-        if self._client is not None and (self._ends or is_end_of_process()):  # there is no time to try again
-            self._client._shutdown_event.set()
+    @property
+    def exporter(self) -> Any:
+        """What it hands its collections to."""
+        return self._reader._exporter
+
+    @exporter.setter
+    def exporter(self, exporter: MetricExporter) -> None:
+        with self._reader._export_lock:  # an export under way is the former one's
+            self._reader._exporter = exporter
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Collect, as the reader does; first the channel is made anew when it was the parent's."""
-        if self._renew:
-            self._renew = False
-            _abandoned.append(self._reader._exporter._channel)
-            self._reader._exporter._initialize_channel_and_stub()
+        """Collect, as the reader does."""
         with _collecting.lock:
             return self._collect(*args, **kwargs)
 
     def after_fork(self) -> None:
-        """Locks that nobody holds, and connections of its own."""
+        """Locks that nobody holds."""
         self._reader._export_lock = threading.Lock()
         self._reader._shutdown_event = threading.Event()
-        exporter = self._reader._exporter
-        if self._client is not None:
-            self._client._shutdown_event = threading.Event()
-        renew_connections(exporter)
-        self._renew = hasattr(exporter, "_initialize_channel_and_stub")
 
     def restart(self) -> None:
         """Start its thread again, in a child that Python was not told of."""
         self._reader._at_fork_reinit()
 
     def _end(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        self._ends = True
         limit_s = max(min(self._patience.left_s, _MOST_S), _LEAST_S)
-        if self._client is not None:
-            self._client._timeout = min(self._client._timeout, limit_s)
-            if self._client._transport.failing:
-                self._client._shutdown_event.set()  # one attempt more, and no wait for another
         self._shutdown(timeout_millis=min(timeout_millis, limit_s * 1e3), **kwargs)
-
-
-_abandoned: list[Any] = []
 
 
 def care_for(readers: list[Any], patience: Patience) -> list[CaredReader]:

@@ -12,6 +12,12 @@ from otel_session.wire.batches import Batch, Outcome
 _SERVICES = {
     "spans": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     "log records": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    "data points": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+}
+_KINDS = {
+    "spans": "otlp_grpc_span_exporter",
+    "log records": "otlp_grpc_log_exporter",
+    "data points": "otlp_grpc_metric_exporter",
 }
 _NAMES = ("_channel", "_headers", "_timeout", "_retryable_error_codes", "_initialize_channel_and_stub", "_insecure")
 _MOST_CHARS = 200
@@ -42,7 +48,7 @@ class GrpcConsumer:
         self._renew = self._forked = self._aborted = False
         endpoint = str(getattr(exporter, "_endpoint", "OTLP"))
         self.name = f"{'http' if exporter._insecure else 'https'}://{endpoint}"
-        self.kind = "otlp_grpc_span_exporter" if what == "spans" else "otlp_grpc_log_exporter"
+        self.kind = _KINDS[what]
 
     @staticmethod
     def fits(exporter: Any) -> bool:
@@ -90,6 +96,9 @@ class GrpcConsumer:
 
     def watch(self, trouble: Callable[[Outcome], None]) -> None:
         """One attempt is one call: there is nothing to hear of in the middle of it."""
+
+    def hasten(self) -> None:
+        """One attempt is one call."""
 
     def end(self) -> None:
         """Close the channel: a call under way ends."""

@@ -1,4 +1,4 @@
-"""The tallies, as the SDK's own data classes, beside what SDK instruments measured: one collection for both."""
+"""Tallies and what is observed, as the SDK's own data classes, beside what SDK instruments measured: one collection."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, Exemplar, TraceBasedExemplarFilter
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    Gauge,
     Histogram,
     HistogramDataPoint,
     Metric,
@@ -26,6 +27,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_session._version import __version__
+from otel_session.observed import Kind, Observed, all_observed
 from otel_session.tallies import MAX_SERIES, Point, Sighting, Tally, all_tallies
 from otel_session.wire import forks
 
@@ -37,6 +39,13 @@ _NAMES = (
     "_instrument_class_aggregation",
     "_instrument_class_temporality",
     "_set_collect_callback",
+)
+_REPLACED = (
+    metrics.Histogram,
+    metrics.UpDownCounter,
+    metrics.ObservableGauge,
+    metrics.ObservableUpDownCounter,
+    metrics.ObservableCounter,
 )
 _Collect = Callable[..., MetricsData | None]
 
@@ -90,8 +99,8 @@ def _fits(reader: Any) -> bool:
 
 
 def _counts(kind: type) -> bool:
-    """Whether tallies take the place of this kind of instrument."""
-    return issubclass(kind, metrics.Histogram | metrics.UpDownCounter)
+    """Whether tallies, or what we observe, take the place of this kind of instrument."""
+    return issubclass(kind, _REPLACED)
 
 
 def _is_usual(aggregation: Any) -> bool:
@@ -117,8 +126,12 @@ class _Collecting:
 
 
 def with_tallies(data: MetricsData | None, resource: Resource, now_ns: int, since_ns: int = 0) -> MetricsData | None:
-    """A collection and what is tallied, as one; exemplars since `since_ns`. None when there is nothing at all."""
+    """A collection and what is tallied and observed; exemplars since `since_ns`. None when there is nothing at all."""
     by_scope: dict[str, list[Metric]] = {}
+    for observed in all_observed():  # first: looking may be what makes a tally complete
+        metric = _metric_read(observed, now_ns)
+        if metric is not None:
+            by_scope.setdefault(observed.metric.scope, []).append(metric)
     for tally in all_tallies():
         metric = _metric_of(tally, now_ns, since_ns)
         if metric is not None:
@@ -152,6 +165,21 @@ def _metric_of(tally: Tally, now_ns: int, since_ns: int) -> Metric | None:
             AggregationTemporality.CUMULATIVE,
             is_monotonic=False,
         )
+    return Metric(known.name, known.description, known.unit, data)
+
+
+def _metric_read(observed: Observed, now_ns: int) -> Metric | None:
+    readings = observed.readings()
+    if not readings:
+        return None
+    known = observed.metric
+    start_ns = None if observed.kind is Kind.GAUGE else observed.start_ns
+    points = [NumberDataPoint(attributes, start_ns, now_ns, value) for value, attributes in readings]  # type: ignore[arg-type]
+    data: Gauge | Sum
+    if observed.kind is Kind.GAUGE:
+        data = Gauge(points)
+    else:
+        data = Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=observed.kind is Kind.COUNT)
     return Metric(known.name, known.description, known.unit, data)
 
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from opentelemetry._logs import NoOpLoggerProvider, SeverityNumber, get_logger, get_logger_provider
 from opentelemetry._logs._internal import ProxyLoggerProvider
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from otel_session import attributes as names
 from otel_session import context as here
@@ -30,7 +30,8 @@ from otel_session.context import Identity
 from otel_session.instrumentors._base import Instrumentor
 from otel_session.processors import IdentityLogProcessor
 from otel_session.wire import IN_LOG_RECORD, encode_attributes
-from otel_session.wire.log_leaves import LogWriter
+from otel_session.wire.identities import encode_for_log_record
+from otel_session.wire.log_leaves import LogWriter, encode_severity
 
 # The attributes every LogRecord has; all others were given by the application as `extra=`.
 _MADE_WITH = frozenset(vars(logging.makeLogRecord({})))
@@ -86,40 +87,54 @@ class _Exporter:
     def __init__(self, provider: Any) -> None:
         self.active = True
         self._provider = provider
+        self._asked: Any = None
+        self._processors: Any = None
+        self._exporting = False
         self._busy = threading.local()
 
     def take(self, logger: logging.Logger, record: logging.LogRecord) -> None:
-        if not self.active or getattr(self._busy, "now", False):
-            return
-        self._busy.now = True  # a log line written while we export one must not start another round
         try:
-            provider = self._provider or get_logger_provider()
-            if record.levelno < logging.WARNING and _prints_sql(record.name):
+            if not self.active or not self._exports() or getattr(self._busy, "now", False):
                 return
-            if not _exports(provider) or not is_instrumentation_enabled() or _taken_by_another(logger):
+            context = here.get_current()
+            if not _OFF.isdisjoint(context) and not is_instrumentation_enabled():
                 return
-            _emit(record, provider)
+            if _taken_by_another(logger) or (record.levelno < logging.WARNING and _prints_sql(record.name)):
+                return
+            self._busy.now = True  # a log line written while we export one must not start another round
+            try:
+                _emit(record, self._asked, context)
+            finally:
+                self._busy.now = False
         except Exception:
             report("LoggingInstrumentor")
-        finally:
-            self._busy.now = False
+
+    def _exports(self) -> bool:
+        """Whether anybody takes records; worked out when the provider or its processors have changed."""
+        provider = self._provider or get_logger_provider()
+        processors = getattr(getattr(provider, "_multi_log_record_processor", None), "_log_record_processors", None)
+        if provider is not self._asked or processors is not self._processors or processors is None:
+            self._exporting = _exports(provider, processors)
+            self._asked, self._processors = provider, processors
+        return self._exporting
 
 
-def _exports(provider: Any) -> bool:
+def _exports(provider: Any, processors: Any) -> bool:
     if not isinstance(provider, LoggerProvider):
         return not isinstance(provider, _SILENT)
-    processors = getattr(getattr(provider, "_multi_log_record_processor", None), "_log_record_processors", None)
     return processors is None or any(not isinstance(p, IdentityLogProcessor) for p in processors)
 
 
+# What `is_instrumentation_enabled` looks for; a context without these need not ask it.
+_OFF = frozenset({_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation"})
 _SILENT = (NoOpLoggerProvider, ProxyLoggerProvider)
 _other_handlers: dict[type, bool] = {}
+_KINDS_MOST = 1_000
 
 
 def _is_other_handler(kind: type) -> bool:
-    known = _other_handlers.get(kind)
-    if known is None:
-        known = any(c.__name__ == "LoggingHandler" and c.__module__.startswith("opentelemetry.") for c in kind.__mro__)
+    known = any(c.__name__ == "LoggingHandler" and c.__module__.startswith("opentelemetry.") for c in kind.__mro__)
+    if len(_other_handlers) < _KINDS_MOST:
         _other_handlers[kind] = known
     return known
 
@@ -128,7 +143,8 @@ def _taken_by_another(logger: logging.Logger) -> bool:
     at: logging.Logger | None = logger
     while at is not None:
         for handler in at.handlers:
-            if _is_other_handler(type(handler)):
+            kind = type(handler)
+            if _other_handlers[kind] if kind in _other_handlers else _is_other_handler(kind):
                 return True
         at = at.parent if at.propagate else None
     return False
@@ -139,8 +155,7 @@ _places: dict[tuple[str, int, str], bytes] = {}
 _PLACES_MOST = 10_000
 
 
-def _emit(record: logging.LogRecord, provider: Any) -> None:
-    context = get_current()
+def _emit(record: logging.LogRecord, provider: Any, context: Context) -> None:
     attributes: dict[str, Any] = {}
     event_name = None
     if len(record.__dict__) > len(_MADE_WITH):
@@ -162,7 +177,7 @@ def _emit(record: logging.LogRecord, provider: Any) -> None:
         observed_timestamp=time.time_ns(),
         context=context,
         severity_number=severity_of(record.levelno),
-        severity_text=_SEVERITY_TEXT.get(record.levelname, record.levelname),
+        severity_text=_severity_text(record.levelname),
         body=body_of(record),
         attributes=attributes,
         event_name=event_name,
@@ -187,23 +202,39 @@ def _write(record: logging.LogRecord, attributes: dict[str, Any], identity: Iden
             _places[key] = place
     ids, session_id = b"", None
     if identity is not None:
-        session_id = identity.session_id
-        if identity.encoded_for_logs is None:
-            identity.encoded_for_logs = encode_attributes(identity.attributes, IN_LOG_RECORD)
-        ids = identity.encoded_for_logs
+        ids, session_id = identity.encoded_for_logs or encode_for_log_record(identity), identity.session_id
         if attributes:  # `extra=` may have named one of the ids; ours win, and none is there twice
             for name in identity.attributes:
                 attributes.pop(name, None)
+    severity = (record.levelno, record.levelname)
+    span = here.span_in(context)
     _writer.write(
         record.name,
         (int(record.created * 1e9), time.time_ns()),
-        (severity_of(record.levelno).value, _SEVERITY_TEXT.get(record.levelname, record.levelname)),
+        _severities[severity] if severity in _severities else _severity(*severity),
         body_of(record),
-        (place, ids),
+        place + ids,
         attributes,
-        get_current_span(context).get_span_context(),
+        INVALID_SPAN_CONTEXT if span is None else span.get_span_context(),
         session_id,
     )
+
+
+_severities: dict[tuple[int, str], tuple[int, bytes]] = {}
+_SEVERITIES_MOST = 200
+
+
+def _severity(level: int, name: str) -> tuple[int, bytes]:
+    """OTLP's number of a level, and the bytes of number and text."""
+    number: int = severity_of(level).value
+    known = number, encode_severity(number, _severity_text(name))
+    if len(_severities) < _SEVERITIES_MOST:
+        _severities[level, name] = known
+    return known
+
+
+def _severity_text(level_name: str) -> str:
+    return _SEVERITY_TEXT.get(level_name, level_name)
 
 
 def severity_of(level: int) -> SeverityNumber:
@@ -220,7 +251,7 @@ def body_of(record: logging.LogRecord) -> str:
     if args and _prints_sql(record.name):
         return _text(record.msg)
     try:
-        if isinstance(args, tuple) and any(isinstance(a, BaseException) for a in args):
+        if args and isinstance(args, tuple) and any([isinstance(a, BaseException) for a in args]):  # noqa: C419 - quicker
             clean = tuple(failures.message(a) if isinstance(a, BaseException) else a for a in args)
             message = str(record.msg) % clean
         elif not args and isinstance(record.msg, BaseException):

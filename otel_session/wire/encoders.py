@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from os import getpid
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk._logs import LogRecordProcessor
@@ -46,7 +47,8 @@ class _Encoder:
 
     def put(self, ended: Any, origin: Origin, body: bytes) -> None:
         """Queue what has ended, encoded, for each way out. `ended` is a span, a record, or a leaf's look-up data."""
-        forks.notice()
+        if getpid() != forks.pid:
+            forks.notice()
         for lane, _, item, around in self.branches:
             lane.put(origin, body if item is None else item(ended, origin, body), len(body) + around)
 

@@ -29,7 +29,8 @@ class Renewed(Protocol):
 _renewed: list[weakref.ref[Any]] = []
 _untold: list[Callable[[], None]] = [tallies.reset]
 _noticed: dict[int, object] = {}
-_pid = _getpid()
+pid = _getpid()
+"""The process that has begun; another one calls `notice()`."""
 _hooked = False
 
 
@@ -63,14 +64,14 @@ def _hook_uwsgi() -> None:
 
 def notice() -> None:
     """Begin anew if this is a child that has not done so. One system call when it is not."""
-    if _getpid() != _pid:
+    if _getpid() != pid:
         _begin(told=False)
 
 
 def _begin(*, told: bool) -> None:
-    pid, mine = _getpid(), object()
-    if _noticed.setdefault(pid, mine) is not mine:  # another thread is at it
-        _wait_for(pid)
+    this, mine = _getpid(), object()
+    if _noticed.setdefault(this, mine) is not mine:  # another thread is at it
+        _wait_for(this)
         return
     for callback in () if told else list(_untold):
         _guarded(callback)
@@ -78,8 +79,8 @@ def _begin(*, told: bool) -> None:
         what = ref()
         if what is not None:
             _guarded(what.after_fork)
-    global _pid
-    _pid = pid
+    global pid
+    pid = this
 
 
 def _guarded(callback: Callable[[], None]) -> None:
@@ -89,9 +90,9 @@ def _guarded(callback: Callable[[], None]) -> None:
         report("forks")
 
 
-def _wait_for(pid: int) -> None:
+def _wait_for(this: int) -> None:
     deadline_s = time.monotonic() + _WAIT_S
-    while _pid != pid and time.monotonic() < deadline_s:
+    while pid != this and time.monotonic() < deadline_s:
         time.sleep(0.001)
 
 

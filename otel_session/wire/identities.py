@@ -13,20 +13,17 @@ def encode_for_span(identity: Identity) -> bytes:
     """The attributes of an identity as a span has them; kept in it."""
     found = identity.encoded
     if found is None:
-        found = identity.encoded = _encode(identity, IN_SPAN)
+        pairs = [b""]
+        for name, value in identity.attributes.items():
+            # A correlation id is another each time: nothing is gained by keeping it.
+            once = name == names.CORRELATION_ID
+            pairs.append(encode_text_pair(name, value) if once else encode_attributes({name: value}, b""))
+        found = identity.encoded = IN_SPAN.join(pairs)
+        identity.encoded_for_logs = IN_LOG_RECORD.join(pairs)
     return found
 
 
 def encode_for_log_record(identity: Identity) -> bytes:
     """The same as a log record has them."""
-    found = identity.encoded_for_logs
-    if found is None:
-        found = identity.encoded_for_logs = _encode(identity, IN_LOG_RECORD)
-    return found
-
-
-def _encode(identity: Identity, field: bytes) -> bytes:
-    # A correlation id is another each time: nothing is gained by keeping it.
-    correlation_id = identity.attributes[names.CORRELATION_ID]
-    rest = {name: value for name, value in identity.attributes.items() if name != names.CORRELATION_ID}
-    return field + encode_text_pair(names.CORRELATION_ID, correlation_id) + encode_attributes(rest, field)
+    encode_for_span(identity)
+    return identity.encoded_for_logs or b""

@@ -10,14 +10,22 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
+from ._repair import to_utf8
 from .encoders import EncodingLogProcessor
 from .key_values import IN_LOG_RECORD, encode_attributes
 from .origins import Origin, origin_of
 from .short_way import ADDS_ONLY_IDS
-from .values import encode_any
 from .varint import delimit, encode_varint
 
 _LOG_HEAD = Struct("<cQcQcI")
+_PLACE = Struct(">2s16s2sQ")
+_new = tuple.__new__
+
+
+def encode_severity(number: int, text: str) -> bytes:
+    """The bytes of a record's severity."""
+    encoded = b"\x10" + encode_varint(number) if number else b""
+    return encoded + b"\x1a" + delimit(to_utf8(text))
 
 
 class LogLeaf(NamedTuple):
@@ -60,9 +68,9 @@ class LogWriter:
         self,
         logger: str,
         times: tuple[int, int],
-        severity: tuple[int, str],
+        severity: tuple[int, bytes],
         body: str,
-        encoded: tuple[bytes, ...],
+        encoded: bytes,
         attributes: Mapping[str, Any] | None,
         span: SpanContext,
         session_id: str | None,
@@ -72,32 +80,35 @@ class LogWriter:
         Args:
             logger: Its logger's name, the scope.
             times: When it was made and observed, nanoseconds since the epoch.
-            severity: OTLP's number and the text.
+            severity: OTLP's number, and the bytes from `encode_severity`.
             body: The message.
             encoded: Attributes encoded already.
             attributes: Further ones.
             span: Where it was made; an invalid context for nowhere.
             session_id: For stores.
         """
-        number, text = severity
-        parts = [
-            _LOG_HEAD.pack(b"\t", times[0], b"\x59", times[1], b"\x45", int(span.trace_flags)),
-            b"\x2a",
-            delimit(encode_any(body)),
-            *encoded,
-        ]
-        if attributes:
-            parts.append(encode_attributes(attributes, IN_LOG_RECORD))
-        if number:
-            parts.append(b"\x10" + encode_varint(number))
-        parts.append(b"\x1a" + delimit(text.encode("utf-8", "replace")))
-        if span.is_valid:
-            parts.append(
-                b"\x4a\x10" + span.trace_id.to_bytes(16, "big") + b"\x52\x08" + span.span_id.to_bytes(8, "big")
+        number, told = severity
+        trace_id, span_id, _, flags, _, is_valid = span
+        text = to_utf8(body)
+        size = encode_varint(len(text))
+        own = encode_attributes(attributes, IN_LOG_RECORD) if attributes else b""
+        place = _PLACE.pack(b"\x4a\x10", trace_id.to_bytes(16, "big"), b"\x52\x08", span_id) if is_valid else b""
+        whole = b"".join(
+            (
+                _LOG_HEAD.pack(b"\t", times[0], b"\x59", times[1], b"\x45", flags),
+                b"\x2a",
+                encode_varint(1 + len(size) + len(text)),
+                b"\n",
+                size,
+                text,
+                encoded,
+                own,
+                told,
+                place,
             )
+        )
         origin = self._origins.get(logger) or self._origin_of(logger)
-        leaf = LogLeaf(session_id, span, times[0], number)
-        self._encoder.put(leaf, origin, b"".join(parts))  # type: ignore[union-attr]
+        self._encoder.put(_new(LogLeaf, (session_id, span, times[0], number)), origin, whole)  # type: ignore[union-attr]
 
     def _origin_of(self, logger: str) -> Origin:
         origin = origin_of(self._resource, InstrumentationScope(logger))

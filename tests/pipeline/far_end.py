@@ -49,6 +49,7 @@ EARLY = "before the fork"
 """The name of spans that are in no process's count."""
 _GRPC = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
@@ -56,9 +57,15 @@ _GRPC = {
 
 @dataclass
 class FarEnd:
-    """What has arrived, and what is answered from now on. `at_s` has each request's time, monotonic seconds."""
+    """What has arrived, and what is answered from now on.
+
+    Attributes:
+        most_bytes: A larger request is refused for its size; 0 takes all.
+        at_s: Each request's time, monotonic seconds.
+    """
 
     answer: Answer = OK
+    most_bytes: int = 0
     names: Counter[str] = field(default_factory=Counter)
     logs: Counter[str] = field(default_factory=Counter)
     metrics: list[Any] = field(default_factory=list)
@@ -83,6 +90,8 @@ class FarEnd:
         answer = self.answer
         self.at_s.append(time.monotonic())
         self.sizes.append(len(body))
+        if 0 < self.most_bytes < len(body):
+            return Answer(413)
         if answer.delay_s:
             time.sleep(answer.delay_s)
         if answer.kept and answer.status == 200:
@@ -236,7 +245,7 @@ class _Rpc(grpc.GenericRpcHandler):
             if answer.retry_after_s is not None:
                 info = RetryInfo(retry_delay=Duration(seconds=answer.retry_after_s))
                 context.set_trailing_metadata((("google.rpc.retryinfo-bin", info.SerializeToString()),))
-            context.abort(_GRPC[answer.status], "as told")
+            context.abort(_GRPC[answer.status], "message larger than max" if answer.status == 413 else "as told")
         return answer.body
 
 

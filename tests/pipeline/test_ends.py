@@ -107,19 +107,23 @@ def test_ends_well(protocol: str) -> None:
 @pytest.mark.parametrize("how", ["dead", "silent", "busy"])
 @pytest.mark.parametrize("number", [None, signal.SIGTERM])
 def test_ends_in_time(protocol: str, how: str, number: int | None, programs: list[Program]) -> None:
-    """A far end that is dead, silent or asks for a long pause puts the end off for five seconds at most."""
+    """One that is silent puts the end off for five seconds at most, one that is dead or busy by nothing to speak of.
+
+    Two collections of metrics have failed by then. Nobody but us writes a line, and we one.
+    """
     with far_end(protocol, up=how != "dead") as end:
         end.answer = Answer(how="never") if how == "silent" else Answer(503, retry_after_s=60)
-        program = Program("time.sleep(60)" if number else "", end.url, protocol, OTEL_BSP_SCHEDULE_DELAY="100")
+        often = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "200"}
+        program = Program(f"time.sleep({60 if number else 0.5})", end.url, protocol, **often)
         programs.append(program)
         program.ready()
         time.sleep(0.5)
         took_s, _, errors = program.end(number)
-    assert took_s < LIMIT_S
+    assert took_s < (LIMIT_S if how == "silent" else 1.5)
     assert program.process.returncode == (-signal.SIGTERM if number else 0)
-    assert "Traceback" not in errors
-    lines = len(re.findall("cannot deliver", errors))
-    assert lines == 1 or (how == "silent" and lines == 0)  # its silence may last longer than the process
+    said = [line for line in errors.splitlines() if line != "done"]
+    assert len(said) == 1 or (how == "silent" and not said)  # its silence may last longer than the process
+    assert all("cannot deliver" in line for line in said)
 
 
 def test_told_to_end(protocol: str, programs: list[Program]) -> None:

@@ -14,7 +14,7 @@ from tests.pipeline.far_end import OK, Answer, far_end
 from tests.pipeline.made import exporter_to, made
 
 TELEMETRY_PAGE = Path(__file__).parents[2] / "docs" / "telemetry.md"
-OURS = [name for _, *found in names.SELF_METRICS for name in found] + [
+OURS = [name for _, *found in names.SELF_METRICS for name in found if name] + [
     names.METRIC_SELF_EXPORT_DURATION,
     names.METRIC_SELF_QUEUE_USAGE,
     names.METRIC_SELF_QUEUE_LIMIT,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from otel_session import config
-from otel_session.exporters import local
+from otel_session.exporters import local_store
 from otel_session.exporters.local import LocalSpanExporter
 from otel_session.store import StoreReader
 from tests.pipeline.made import lines_of, made, wait_until
@@ -33,7 +33,7 @@ def full_disk() -> Iterator[None]:
 def store(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pathlib.Path]:
     """Where the configuration in force has its store."""
     path = tmp_path / "telemetry.db"
-    monkeypatch.setattr(local, "_stores", {})
+    monkeypatch.setattr(local_store, "_stores", {})
     monkeypatch.setenv("OTEL_SESSION_STORE", str(path))
     yield path
     config.activate(None)

@@ -269,7 +269,7 @@ _list_setter: Any = _ListSetter()
 
 def current_span_is_local(context: otel_context.Context | None = None) -> bool:
     """Whether a span of this process is current: then a request is served inside of another server's span."""
-    span = here.span_in(otel_context.get_current() if context is None else context)
+    span = here.span_in(here.get_current() if context is None else context)
     if span is None:
         return False
     known = span.get_span_context()

@@ -96,7 +96,7 @@ class Server:
     def _begin(self, environ: dict[str, Any], with_span: bool) -> ServedRequest | None:
         if ENVIRON_KEY in environ:
             return None
-        ambient = otel_context.get_current()
+        ambient = here.get_current()
         nested = current_span_is_local(ambient)
         base = ambient if nested else _extracted(environ, ambient)
         found = here.current(base)

@@ -16,11 +16,13 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.pool import Pool
 
+from otel_session import _heap
 from otel_session._guard import report
 from otel_session.instrumentors._base import Instrumentor
-from otel_session.instrumentors.sqlalchemy import dialects
+from otel_session.instrumentors.sqlalchemy import detached, dialects
 from otel_session.instrumentors.sqlalchemy.fetching import FetchErrors
-from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
+from otel_session.instrumentors.sqlalchemy.pool import PoolWatcher, check
+from otel_session.instrumentors.sqlalchemy.queries import SCOPE, QueryRecorder
 
 __all__ = ["SQLAlchemyInstrumentor"]
 
@@ -37,6 +39,7 @@ class SQLAlchemyInstrumentor(Instrumentor):
     official_name = "sqlalchemy"
 
     _recorder: QueryRecorder | None = None
+    _pools: PoolWatcher | None = None
     _everywhere = False
 
     def instrumentation_dependencies(self) -> Collection[str]:
@@ -47,22 +50,27 @@ class SQLAlchemyInstrumentor(Instrumentor):
         if tuple(int(p) for p in sqlalchemy.__version__.split(".")[:2]) < (1, 4):
             _log.error("The SQLAlchemy instrumentor needs SQLAlchemy 1.4 or newer; %s is here.", sqlalchemy.__version__)
             return
-        _dialects_named(kwargs)  # raises before anything is changed
+        _engines_named(kwargs)  # raises before anything is changed
+        detached.switch_on(*(kwargs.get(f"{name}_provider") for name in ("tracer", "meter", "logger")))
         self._recorder = QueryRecorder(kwargs.get("tracer_provider"), kwargs.get("meter_provider"))
         self._fetch_errors = FetchErrors(self._recorder, kwargs.get("logger_provider"))
         event.listen(Engine, "handle_error", self._fetch_errors.handle_error)
+        self._pools = PoolWatcher(SCOPE, kwargs.get("meter_provider"), kwargs.get("logger_provider"))
         self._again(**kwargs)
 
     def _again(self, **kwargs: Any) -> None:
-        if self._recorder is None:
+        if self._recorder is None or self._pools is None:
             return
-        named = _dialects_named(kwargs)
-        for dialect in named:
-            dialects.wrap(dialect, self._recorder)
-        if not named and not self._everywhere:
-            self._instrument_everywhere(self._recorder)
+        named = _engines_named(kwargs)
+        for engine in named:
+            dialects.wrap(engine.dialect, self._recorder)
+            self._pools.watch(engine)
+        if named:
+            self._pools.watch_existing(engines=False)
+        elif not self._everywhere:
+            self._instrument_everywhere(self._recorder, self._pools)
 
-    def _instrument_everywhere(self, recorder: QueryRecorder) -> None:
+    def _instrument_everywhere(self, recorder: QueryRecorder, pools: PoolWatcher) -> None:
         self._everywhere = True
         self._original_engine_created = Dialect.__dict__["engine_created"]
         original = self._original_engine_created.__func__
@@ -73,6 +81,7 @@ class SQLAlchemyInstrumentor(Instrumentor):
                 dialects.wrap(engine.dialect, recorder)
             except Exception:
                 report("SQLAlchemyInstrumentor.engine_created")
+            pools.try_to_watch(engine)
 
         def checked_out(_dbapi_connection: Any, _record: Any, proxy: Any) -> None:
             # Engines made before us are met when they hand out a connection.
@@ -84,9 +93,11 @@ class SQLAlchemyInstrumentor(Instrumentor):
         self._engine_created = classmethod(engine_created)
         Dialect.engine_created = self._engine_created  # type: ignore[assignment, method-assign]
         self._checked_out = None
+        pools.watch_everything()
         if _engines_may_exist():  # else each checkout would pay for what never happens
             self._checked_out = checked_out
             event.listen(Pool, "checkout", checked_out)
+            pools.watch_existing(engines=True)
 
     def _uninstrument(self, **kwargs: Any) -> None:
         if self._recorder is not None:
@@ -98,25 +109,29 @@ class SQLAlchemyInstrumentor(Instrumentor):
             if self._checked_out is not None:
                 event.remove(Pool, "checkout", self._checked_out)
         dialects.unwrap_all()
-        self._recorder, self._everywhere = None, False
+        detached.switch_off()
+        if self._pools is not None:
+            self._pools.end()
+        self._recorder, self._pools, self._everywhere = None, None, False
 
 
 def _engines_may_exist() -> bool:
     """Whether there are engines already, as far as the garbage collector knows; 0.1 s for a million objects."""
-    if gc.get_freeze_count():  # it does not tell of what was frozen
+    if _heap.hides_others():
         return True
     # `type()`, since proxies pretend to be of the class of what they stand for, or fail when asked.
     return any(issubclass(type(found), Engine) for found in gc.get_objects())
 
 
-def _dialects_named(kwargs: dict[str, Any]) -> list[Any]:
-    """The dialects of `engine=` and `engines=`."""
+def _engines_named(kwargs: dict[str, Any]) -> list[Any]:
+    """The engines of `engine=` and `engines=`; of an asynchronous one, the engine in it."""
     found = []
     for engine in (kwargs.get("engine"), *(kwargs.get("engines") or ())):
         if engine is None:
             continue
-        dialect = getattr(getattr(engine, "sync_engine", engine), "dialect", None)
-        if dialect is None:
+        inner = getattr(engine, "sync_engine", engine)
+        if getattr(inner, "dialect", None) is None:
             raise TypeError(f"engine is {engine!r}; expected a SQLAlchemy Engine or AsyncEngine.")
-        found.append(dialect)
+        check(inner)
+        found.append(inner)
     return found

@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.context import (
     _SUPPRESS_INSTRUMENTATION_KEY as SUPPRESSED,
 )  # what utils.suppress_instrumentation sets
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from otel_session import attributes as names
@@ -86,7 +86,7 @@ class QueryRecorder:
     def start(self, target: Target, statement: str, execution: Any, sets: int = 1) -> Started | None:
         """Begin a statement, or None when it is not ours to record. Never raises."""
         try:
-            context = get_current()
+            context = here.get_current()
             ordinary = self.active and _ASIDE.isdisjoint(context) and _OFFICIAL not in sys.modules
             if not ordinary and not self.takes(execution, context):
                 return None

@@ -1,0 +1,58 @@
+"""Where in the application's own code something happens."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from types import FrameType
+
+_PASSED_OVER = frozenset({"sqlalchemy", "otel_session", "opentelemetry", "contextlib", "jinja2"})
+_NOBODYS = "asyncio"
+"""Under its frames stands who started the event loop, not who caused this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of code; of a Jinja template, the template's own line."""
+
+    path: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line} in {self.function}"
+
+
+def own_frame(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame from here outwards that is not a library's; None where it cannot be known."""
+    while frame is not None:
+        top = frame.f_globals.get("__name__", "").partition(".")[0]
+        if top == _NOBODYS:
+            return None
+        if top not in _PASSED_OVER:
+            return frame
+        frame = frame.f_back or _awaiting()
+    return None
+
+
+def _awaiting() -> FrameType | None:
+    """Under asyncio, SQLAlchemy's sync part runs in a greenlet; this is where its parent waits for it."""
+    greenlet = sys.modules.get("greenlet")
+    parent = greenlet.getcurrent().parent if greenlet is not None else None
+    found = parent.gr_frame if parent is not None else None
+    return found if isinstance(found, FrameType) else None
+
+
+def place_of(frame: FrameType) -> Place:
+    """The line that a frame is at."""
+    code = frame.f_code
+    template = frame.f_globals.get("__jinja_template__")
+    if template is not None and template.filename:
+        return Place(template.filename, template.get_corresponding_lineno(frame.f_lineno), template.name or "template")
+    return Place(code.co_filename, frame.f_lineno, getattr(code, "co_qualname", code.co_name))
+
+
+def current_place() -> Place | None:
+    """Where the application's code is now."""
+    frame = own_frame(sys._getframe(1))
+    return place_of(frame) if frame is not None else None
