@@ -40,6 +40,15 @@ get_current = _reader()
 """OpenTelemetry's current context."""
 
 
+class Work:
+    """What was done in databases for one request; counts and, in nanoseconds, the drivers' time."""
+
+    __slots__ = ("commits", "driver_ns", "orm_sessions", "recoveries", "rollbacks", "statements")
+
+    def __init__(self) -> None:
+        self.orm_sessions = self.statements = self.commits = self.rollbacks = self.recoveries = self.driver_ns = 0
+
+
 class Identity:
     """One request's session, correlation id and user.
 
@@ -58,6 +67,7 @@ class Identity:
         encoded_for_logs: The same for log records.
         changed: Whether session, correlation id or user became known, or other, after the request began.
         over_tls: Whether the request came over TLS: the cookie is Secure then.
+        work: What was done in databases for it, None where nobody asks: only for requests whose span is recorded.
     """
 
     __slots__ = (
@@ -76,6 +86,7 @@ class Identity:
         "set_cookie",
         "user",
         "visit",
+        "work",
     )
 
     def __init__(
@@ -97,6 +108,7 @@ class Identity:
         self.ended = False
         self.over_tls = False
         self.answering = False
+        self.work: Work | None = None
         self.encoded: bytes | None
         self.encoded_for_logs: bytes | None
         self.user: tuple[str, str] | None = None

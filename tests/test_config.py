@@ -39,6 +39,8 @@ GOOD: dict[str, tuple[Any, str, Any, Any]] = {
     "store_max_age_s": (604800.0, "3600", 3600.0, 60),
     "queue_max_bytes": (64 * 1024**2, "8m", 8 * 1024**2, 1024**2),
     "queue_max_age_s": (600.0, "60", 60.0, 30),
+    "pool_leak_s": (60.0, "5", 5.0, 300),
+    "pool_opened_at": (False, "on", True, True),
     "build_stamp": (None, "~/stamp.json", pathlib.Path("~/stamp.json").expanduser(), pathlib.Path("s.json")),
 }
 BAD: dict[str, list[Any]] = {
@@ -63,6 +65,8 @@ BAD: dict[str, list[Any]] = {
     "store_max_age_s": ["week"],
     "queue_max_bytes": ["1k"],
     "queue_max_age_s": ["0"],
+    "pool_leak_s": ["0", "off"],
+    "pool_opened_at": ["stack"],
     "build_stamp": ["a\0b"],
 }
 FIELDS = [field.name for field in dataclasses.fields(Config)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import Any, NamedTuple
 
-from opentelemetry.trace import SpanContext, SpanKind
+from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from .key_values import encode_attributes
 from .short_way import ShortWay
+from .span_parts import encode_link
 from .spans import _encode_kind, _encode_name, _encode_trace_state
+from .varint import delimit
 
 _STATUS_UNSET = b"\x7a\x00"
 _STATUS_ERROR = b"\x7a\x02\x18\x02"
@@ -52,6 +54,10 @@ class SpanWriter:
         """The bytes of a leaf's name, kind and attributes."""
         return _encode_name(name) + _encode_kind(kind) + encode_attributes(attributes)
 
+    def new_id(self) -> int:
+        """An id for a span that others belong to before it is written."""
+        return self.way.tracer.id_generator.generate_span_id()  # type: ignore[no-any-return]
+
     def write(
         self,
         name: str,
@@ -63,6 +69,9 @@ class SpanWriter:
         own: Mapping[str, Any] | None = None,
         session_id: str | None = None,
         error: bool = False,
+        *,
+        span_id: int = 0,
+        links: Sequence[Link] = (),
     ) -> int:
         """Write a span that has ended.
 
@@ -76,12 +85,14 @@ class SpanWriter:
             own: Further attributes of this span alone.
             session_id: For stores.
             error: Whether its status is Error; else it is unset.
+            span_id: Its id, from `new_id`; by default a new one.
+            links: Its links.
 
         Returns:
             The span's id.
         """
         way = self.way
-        span_id: int = way.tracer.id_generator.generate_span_id()
+        span_id = span_id or way.tracer.id_generator.generate_span_id()
         start_ns, end_ns = times
         known, trace, above = self._parent  # a request's statements have the same one
         if known is not parent:
@@ -92,6 +103,8 @@ class SpanWriter:
         tail = _STATUS_ERROR if error else _STATUS_UNSET
         if parent.trace_state:
             tail += _encode_trace_state(parent.trace_state)
+        for link in links:
+            tail += b"\x6a" + delimit(encode_link(link))
         body = b"".join((head, static, shared, encode_attributes(own), tail) if own else (head, static, shared, tail))
         leaf = _new(Leaf, (name, kind, trace, this, above, start_ns, end_ns, session_id, error, False))
         way.encoder.put(leaf, way.origin, body)

@@ -5,6 +5,7 @@ Rows of 330 bytes, traces of 7 spans, sessions of about 100 spans, 1,000 of them
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sys
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -19,22 +21,22 @@ from otel_session.store import FLAG_REQUEST, FLAG_STATEMENT, SpanRow, StoreReade
 
 BATCH = 2_000
 STEP = 500_000
-LONG = "long"
+LONG, LONG_TRACES = "long", 143
 
 
 def batches(spans: int) -> Iterator[list[SpanRow]]:
-    """Rows as a busy application would make them; one session, LONG, has 1,000 spans."""
+    """Rows as a busy application would make them; one session, LONG, has 1,001 spans."""
     resource, scopes = os.urandom(600), [b"scope-%d" % n for n in range(3)]
     active = [(f"{n:032x}", 100) for n in range(1_000)]
     count, now_ns, rows, bodies = 1_000, time.time_ns(), [], [os.urandom(330) for _ in range(100)]
-    for number in range(spans // 7):
+    for number in range(math.ceil(spans / 7)):
         index = random.randrange(len(active))
         session_id, left = active[index]
         if left <= 0:
             session_id, left = f"{(count * 2654435761) % 2**64:032x}", 100
             count += 1
         active[index] = (session_id, left - 7)
-        if number < 1_001 and number % 7 == 0:
+        if number % 7 == 0 and number < LONG_TRACES * 7:
             session_id = LONG
         trace_id, root = os.urandom(16), os.urandom(8)
         for place in range(7):
@@ -59,18 +61,33 @@ def batches(spans: int) -> Iterator[list[SpanRow]]:
             rows = rows[BATCH:]
 
 
-def write(store: TelemetryStore, spans: int) -> None:
-    """Print wall-clock and CPU rates for each STEP spans: the second is what a quiet machine would show."""
+class Rate(NamedTuple):
+    """How fast so many spans were written: by the clock, and by the processor time it took (as on a quiet machine)."""
+
+    spans: int
+    per_s: float
+    per_cpu_s: float
+    slowest_s: float
+
+
+def written(store: TelemetryStore, spans: int, step: int = STEP) -> Iterator[Rate]:
+    """Write, and give the rates of each `step` spans."""
     done, wall, cpu, slowest = 0, 0.0, 0.0, 0.0
     for rows in batches(spans):
         began, began_cpu = time.perf_counter(), time.process_time()
         store.write(spans=rows)
         took = time.perf_counter() - began
         wall, cpu, slowest, done = wall + took, cpu + time.process_time() - began_cpu, max(slowest, took), done + BATCH
-        if done % STEP < BATCH:
-            rates = f"{STEP / wall:9,.0f} spans/s  {STEP / cpu:9,.0f} spans per CPU second"
-            print(f"{done:10,} spans  {rates}  slowest write {slowest * 1e3:6.1f} ms")
+        if done % step == 0:
+            yield Rate(done, step / wall, step / cpu, slowest)
             wall = cpu = slowest = 0.0
+
+
+def write(store: TelemetryStore, spans: int) -> None:
+    """Print the rates of each STEP spans."""
+    for rate in written(store, spans):
+        rates = f"{rate.per_s:9,.0f} spans/s  {rate.per_cpu_s:9,.0f} spans per CPU second"
+        print(f"{rate.spans:10,} spans  {rates}  slowest write {rate.slowest_s * 1e3:6.1f} ms", flush=True)
 
 
 def timed(what: str, call: Callable[[], object]) -> None:

@@ -23,6 +23,12 @@ def who_is_here() -> None:
         assert_type(identity.session_id, str | None)
 
 
+def who_holds() -> None:
+    for held in otel_session.held_connections(stacks=True):
+        assert_type(held.held_s, float)
+        assert_type(held.session_id, str | None)
+
+
 def caught() -> None:
     with testing.captured() as telemetry:
         assert_type(testing.tree(telemetry.spans()), list[dict[str, Any]])

@@ -7,7 +7,7 @@ from typing import Any
 
 from otel_session import attributes as names
 from otel_session.config import HttpConfig
-from otel_session.context import Identity
+from otel_session.context import Identity, Work
 from otel_session.instrumentors.flask.attributes import (
     captured_attributes,
     client_attributes,
@@ -49,9 +49,9 @@ class RequestParts:
         client = self._clients.young.get(key)
         if client is None:
             client = _kept(self._clients, key, lambda: client_attributes(environ))
-        parts = (server, client, _part(target_attributes(environ)))
+        parts = (server, client, part_of(target_attributes(environ)))
         return (
-            parts if self._http.request_headers is None else (*parts, _part(captured_attributes(environ, self._http)))
+            parts if self._http.request_headers is None else (*parts, part_of(captured_attributes(environ, self._http)))
         )
 
     def of_answer(self, status: int, route: str | None, view: str | None, error_type: str | None) -> Part:
@@ -67,8 +67,27 @@ def identity_parts(identity: Identity) -> tuple[Part, ...]:
     if identity.confirmed and identity.session_id is not None:
         parts += (_CONFIRMED,)
     if identity.previous_id is not None:
-        parts += (_part({names.SESSION_PREVIOUS_ID: identity.previous_id}),)
+        parts += (part_of({names.SESSION_PREVIOUS_ID: identity.previous_id}),)
     return parts
+
+
+def work_attributes(work: Work) -> dict[str, Any]:
+    """What a request did in databases; nothing when it did nothing."""
+    if not work.statements and not work.orm_sessions:
+        return {}
+    return {
+        names.REQUEST_ORM_SESSIONS: work.orm_sessions,
+        names.REQUEST_STATEMENTS: work.statements,
+        names.REQUEST_COMMITS: work.commits,
+        names.REQUEST_ROLLBACKS: work.rollbacks,
+        names.REQUEST_RECOVERIES: work.recoveries,
+        names.REQUEST_DB_TIME: work.driver_ns / 1e9,
+    }
+
+
+def part_of(attributes: dict[str, Any]) -> Part:
+    """Attributes that no other request has."""
+    return Part(attributes, encode_attributes(attributes))
 
 
 def answer_attributes(status: int, route: str | None, view: str | None, error_type: str | None) -> dict[str, Any]:
@@ -85,11 +104,7 @@ def answer_attributes(status: int, route: str | None, view: str | None, error_ty
     return told
 
 
-def _part(attributes: dict[str, Any]) -> Part:
-    return Part(attributes, encode_attributes(attributes))
-
-
-_CONFIRMED = _part({names.SESSION_CONFIRMED: True})
+_CONFIRMED = part_of({names.SESSION_CONFIRMED: True})
 
 
 def _cache(most: int) -> GenerationCache[Any, Part]:
@@ -99,7 +114,7 @@ def _cache(most: int) -> GenerationCache[Any, Part]:
 def _kept(cache: GenerationCache[Any, Part], key: tuple[Any, ...], build: Callable[[], dict[str, Any]]) -> Part:
     found = cache.get(key)
     if found is None:
-        found = _part(build())
+        found = part_of(build())
         # Keys are what the client sent: of a long one nothing is kept.
         if sum(len(str(word)) for word in key) <= _MAX_KEY_CHARS:
             cache.put(key, found)

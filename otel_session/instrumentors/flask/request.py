@@ -23,7 +23,7 @@ from otel_session.instrumentors.flask.attributes import (
     response_header_attributes,
     span_name,
 )
-from otel_session.instrumentors.flask.parts import RequestParts, identity_parts
+from otel_session.instrumentors.flask.parts import RequestParts, identity_parts, part_of, work_attributes
 from otel_session.instruments import Recorder
 from otel_session.propagators import BothResponsePropagators, SessionResponsePropagator
 from otel_session.wire.entries import EntrySpan
@@ -211,10 +211,14 @@ class ServedRequest:
         if self.route is not None:
             span.update_name(f"{span_name(self.environ, http)} {self.route}")
         answer = self._server.parts.of_answer(self.status, self.route, self._view, self.error_type)
+        work = self.identity.work
+        done = work_attributes(work) if work is not None else {}
         if type(span) is EntrySpan:
             span.tell(answer)
+            if done:
+                span.tell(part_of(done))
         else:
-            span.set_attributes(answer.attributes)
+            span.set_attributes({**answer.attributes, **done})
         if self.error_type is not None:
             self._tell_error(span)
 

@@ -18,7 +18,7 @@ from otel_session import context as here
 from otel_session import propagation, propagators
 from otel_session._guard import report
 from otel_session.config import Config, HttpConfig
-from otel_session.context import Identity
+from otel_session.context import Identity, Work
 from otel_session.instrumentors._base import DropRule
 from otel_session.instrumentors.flask.attributes import (
     LazyAttributes,
@@ -113,6 +113,8 @@ class Server:
         request = ServedRequest(environ, context, identity, self, span, cookie_allowed=not (inside or excluded))
         if span is not None and not nested:  # else the server around us counts the request
             identity.changed = False
+            if span.is_recording():
+                identity.work = Work()
             self._arrived(request)
         environ[ENVIRON_KEY] = request
         return request

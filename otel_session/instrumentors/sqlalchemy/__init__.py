@@ -16,13 +16,16 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.pool import Pool
 
-from otel_session import _heap
+from otel_session import _heap, config
 from otel_session._guard import report
 from otel_session.instrumentors._base import Instrumentor
 from otel_session.instrumentors.sqlalchemy import detached, dialects
 from otel_session.instrumentors.sqlalchemy.fetching import FetchErrors
 from otel_session.instrumentors.sqlalchemy.pool import PoolWatcher, check
 from otel_session.instrumentors.sqlalchemy.queries import SCOPE, QueryRecorder
+from otel_session.instrumentors.sqlalchemy.unit_counts import UnitCounts
+from otel_session.instrumentors.sqlalchemy.unit_hooks import UnitHooks
+from otel_session.instrumentors.sqlalchemy.unit_signals import UnitSignals
 
 __all__ = ["SQLAlchemyInstrumentor"]
 
@@ -40,6 +43,7 @@ class SQLAlchemyInstrumentor(Instrumentor):
 
     _recorder: QueryRecorder | None = None
     _pools: PoolWatcher | None = None
+    _units: UnitHooks | None = None
     _everywhere = False
 
     def instrumentation_dependencies(self) -> Collection[str]:
@@ -56,6 +60,11 @@ class SQLAlchemyInstrumentor(Instrumentor):
         self._fetch_errors = FetchErrors(self._recorder, kwargs.get("logger_provider"))
         event.listen(Engine, "handle_error", self._fetch_errors.handle_error)
         self._pools = PoolWatcher(SCOPE, kwargs.get("meter_provider"), kwargs.get("logger_provider"))
+        counts = UnitCounts(SCOPE, kwargs.get("meter_provider"))
+        signals = UnitSignals(self._recorder, counts, opened_at=config.active().pool_opened_at)
+        self._units = UnitHooks(signals)
+        self._units.install()
+        counts.observe(self._units.orm_sessions)
         self._again(**kwargs)
 
     def _again(self, **kwargs: Any) -> None:
@@ -110,6 +119,10 @@ class SQLAlchemyInstrumentor(Instrumentor):
                 event.remove(Pool, "checkout", self._checked_out)
         dialects.unwrap_all()
         detached.switch_off()
+        if self._units is not None:
+            self._units.remove()
+            self._units.signals.counts.end()
+            self._units = None
         if self._pools is not None:
             self._pools.end()
         self._recorder, self._pools, self._everywhere = None, None, False

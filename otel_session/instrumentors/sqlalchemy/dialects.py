@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from otel_session.instrumentors.sqlalchemy import transactions
 from otel_session.instrumentors.sqlalchemy.prepared import Target
 from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
 
@@ -32,6 +33,7 @@ class _Wrapping:
             "do_execute": _execute(dialect.do_execute, self.target, recorder),
             "do_execute_no_params": _execute_no_params(dialect.do_execute_no_params, self.target, recorder),
             "do_executemany": _executemany(dialect.do_executemany, self.target, recorder),
+            **transactions.wrappers(dialect, self.target, recorder),
         }
         self.before = {name: dialect.__dict__[name] for name in self.made if name in dialect.__dict__}
 

@@ -22,7 +22,7 @@ from otel_session.instrumentors.sqlalchemy import pool_hooks, pool_state
 from otel_session.instrumentors.sqlalchemy.pool_hooks import MARK, PoolHooks
 from otel_session.instrumentors.sqlalchemy.pool_ledger import Ledger
 from otel_session.instrumentors.sqlalchemy.pool_metrics import PoolDurations, observe
-from otel_session.instrumentors.sqlalchemy.pool_names import base_name, unique_name
+from otel_session.instrumentors.sqlalchemy.pool_names import Names, base_name
 from otel_session.instrumentors.sqlalchemy.pool_watch import PoolWatch
 from otel_session.wire import forks
 
@@ -36,6 +36,7 @@ class PoolWatcher:
         settings = config.active()
         self._everything = False
         self._told: set[str] = set()
+        self._names = Names()
         self._lock = threading.RLock()
         self._watches: weakref.WeakSet[PoolWatch] = weakref.WeakSet()
         self._dialects: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -137,8 +138,7 @@ class PoolWatcher:
             return None
 
     def _new(self, pool: Any, engine: Any = None) -> PoolWatch:
-        name = unique_name(base_name(pool, engine), {watch.name for watch in self._watches})
-        watch = self._durations.watch(name)
+        watch = self._durations.watch(self._names.take(base_name(pool, engine)))
         self._watches.add(watch)
         return watch
 

@@ -148,7 +148,7 @@ class PoolHooks:
                 return
             watch.out.discard(checkout)
             seconds = perf_counter() - checkout.since
-            if seconds >= LONG_USE_S or checkout.proxy() is None:
+            if seconds >= LONG_USE_S or checkout.late or checkout.proxy() is None:
                 watch.used(checkout, seconds)
             else:
                 watch.use.add(seconds)

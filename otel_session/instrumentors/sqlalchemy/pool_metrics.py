@@ -11,6 +11,7 @@ from typing import Any
 from otel_session import attributes as names
 from otel_session import instruments
 from otel_session.instrumentors.sqlalchemy.pool_ledger import Ledger
+from otel_session.instrumentors.sqlalchemy.pool_names import Name
 from otel_session.instrumentors.sqlalchemy.pool_watch import Counted, PoolWatch
 from otel_session.instruments import Measured
 from otel_session.observed import Kind, Observed, Reading
@@ -37,12 +38,12 @@ class PoolDurations:
 
         self._counted: dict[str, Counted] = {}
 
-    def watch(self, name: str) -> PoolWatch:
+    def watch(self, name: Name) -> PoolWatch:
         """A watch of that name, which counts here."""
-        about = {names.POOL_NAME: name}
-        counted = self._counted.get(name) or Counted()
+        about = {names.POOL_NAME: name.text}
+        counted = self._counted.get(name.text) or Counted()
         if len(self._counted) < MAX_SERIES:
-            self._counted[name] = counted
+            self._counted[name.text] = counted
         return PoolWatch(name, counted, self._wait.series(about), self._use.series(about), self._create.series(about))
 
 

@@ -5,7 +5,9 @@ Semantic conventions: the name the application gave it, else server address, por
 
 from __future__ import annotations
 
-from collections.abc import Container
+import weakref
+from collections import deque
+from heapq import heappop, heappush
 from typing import Any
 
 from otel_session import attributes as names
@@ -31,11 +33,45 @@ def base_name(pool: Any, engine: Any = None) -> str:
     return f"{server}{port}{namespace}"[:_MAX_CHARS]
 
 
-def unique_name(base: str, taken: Container[str]) -> str:
-    """The name itself, else with the first number that is free: `db:5432/shop`, `db:5432/shop#2`."""
-    if base not in taken:
-        return base
-    number = 2
-    while f"{base}#{number}" in taken:
-        number += 1
-    return f"{base}#{number}"
+class Name:
+    """A name that somebody has; it is free again when he is gone, and this with him."""
+
+    __slots__ = ("__weakref__", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class Names:
+    """Gives out names that nobody has. Takes as long for the first as for the thousandth of a kind."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._next: dict[str, int] = {}
+        self._free: dict[str, list[int]] = {}
+        # The garbage collector gives back: it may do so while a name is taken, so nothing else happens then.
+        self._returned: deque[tuple[str, int]] = deque()
+
+    def take(self, base: str) -> Name:
+        """The name itself, else with the lowest number that is free: `db:5432/shop`, `db:5432/shop#2`."""
+        self._take_back()
+        name, number = base, 0
+        while number == 0 or name in self._taken:  # taken, if somebody has called his own pool `shop#2`
+            free = self._free.get(base)
+            number = heappop(free) if free else self._next.get(base, 1)
+            if not free:
+                self._next[base] = max(number + 1, self._next.get(base, 1))
+            name = base if number == 1 else f"{base}#{number}"
+        self._taken.add(name)
+        taken = Name(name)
+        weakref.finalize(taken, self._returned.append, (base, number)).atexit = False
+        return taken
+
+    def _take_back(self) -> None:
+        while self._returned:
+            base, number = self._returned.popleft()
+            self._taken.discard(base if number == 1 else f"{base}#{number}")
+            free = self._free.setdefault(base, [])
+            heappush(free, number)
+            if len(free) == self._next[base] - 1:  # nobody has a name of this kind
+                del self._free[base], self._next[base]

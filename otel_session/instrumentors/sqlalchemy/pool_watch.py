@@ -17,6 +17,7 @@ from opentelemetry.context import get_current
 
 from otel_session import attributes as names
 from otel_session.instrumentors.sqlalchemy.places import Place
+from otel_session.instrumentors.sqlalchemy.pool_names import Name
 from otel_session.instrumentors.sqlalchemy.pool_state import state_of
 from otel_session.instruments import Recorder
 
@@ -95,10 +96,10 @@ class PoolWatch:
         postponed: Seconds that are yet to be counted as use.
     """
 
-    def __init__(self, name: str, counted: Counted, wait: Recorder, use: Recorder, create: Recorder) -> None:
-        self.name = name
+    def __init__(self, name: Name, counted: Counted, wait: Recorder, use: Recorder, create: Recorder) -> None:
+        self._name, self.name = name, name.text
         self.counted = counted
-        self.attributes = {names.POOL_NAME: name}
+        self.attributes = {names.POOL_NAME: self.name}
         self.wait, self.use, self._create = wait, use, create
         # Adding to and taking from a set is atomic; a lock would be held while the garbage collector returns leaks.
         self.waiting: set[Checkout] = set()
@@ -139,7 +140,9 @@ class PoolWatch:
             self.use.add(self.postponed.popleft())
 
     def used(self, checkout: Checkout, seconds: float) -> None:
-        """Count how long somebody had a connection."""
+        """Count how long somebody had a connection, where that is known."""
+        if checkout.late:
+            return
         if checkout.proxy is None or checkout.proxy() is None:
             # Returned by the garbage collector, which may run in the middle of an SDK instrument, under its lock.
             self.postponed.append(seconds)

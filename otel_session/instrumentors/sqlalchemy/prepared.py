@@ -30,10 +30,11 @@ class Target:
     Hot loops may look into `young` themselves, by a single statement's text, before they ask `prepared`.
     """
 
-    __slots__ = ("_attributes", "_old", "young")
+    __slots__ = ("_attributes", "_endings", "_old", "young")
 
     def __init__(self) -> None:
         self._attributes: Attributes | None = None
+        self._endings: dict[str, Prepared] = {}
         self.young: dict[Any, Prepared] = {}
         self._old: dict[Any, Prepared] = {}
 
@@ -49,6 +50,14 @@ class Target:
         if len(self.young) >= _STATEMENTS_MOST:
             self._old, self.young = self.young, {}
         self.young[key] = found
+        return found
+
+    def ending(self, name: str) -> Prepared | None:
+        """The static part of a COMMIT or ROLLBACK; None as long as no statement has told where the database is."""
+        found = self._endings.get(name)
+        if found is None and self._attributes is not None:
+            about = {**self._attributes, names.DB_OPERATION_NAME: name}
+            found = self._endings[name] = Prepared(name, about, about)
         return found
 
     def _prepare(self, statement: str, execution: Any, batch: bool) -> Prepared:

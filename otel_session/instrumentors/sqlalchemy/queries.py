@@ -23,6 +23,7 @@ from otel_session import failures
 from otel_session._guard import report
 from otel_session.instrumentors._base import DropRule
 from otel_session.instrumentors.sqlalchemy.prepared import Prepared, Target
+from otel_session.instrumentors.sqlalchemy.units import KEY, Unit
 from otel_session.instruments import Measured
 from otel_session.tallies import Metric
 from otel_session.wire.entries import Dropped, EntrySpan
@@ -61,6 +62,7 @@ class Started(NamedTuple):
     span: Any
     start_ns: int
     sets: int
+    unit: Unit | None
 
 
 class QueryRecorder:
@@ -68,25 +70,26 @@ class QueryRecorder:
 
     def __init__(self, tracer_provider: Any = None, meter_provider: Any = None) -> None:
         self.active = True
-        self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
-        self._rule = DropRule(self._tracer)
-        self._writer = SpanWriter(self._tracer)
+        self.tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+        self.rule = DropRule(self.tracer)
+        self.writer = SpanWriter(self.tracer)
         self._duration = Measured(_DURATION, meter_provider)
+
+    def is_on(self, context: Context) -> bool:
+        """Whether anything is recorded here."""
+        return self.active and not (context.get(SUPPRESSED) or context.get(_SUPPRESSED_PLAIN) or here.is_quiet(context))
 
     def takes(self, execution: Any, context: Context) -> bool:
         """Whether what is executed here is ours to record."""
-        return not (
-            not self.active
-            or context.get(SUPPRESSED)
-            or context.get(_SUPPRESSED_PLAIN)
-            or here.is_quiet(context)
-            or (_OFFICIAL in sys.modules and _official_records(execution))
-        )
+        return self.is_on(context) and not (_OFFICIAL in sys.modules and _official_records(execution))
 
     def start(self, target: Target, statement: str, execution: Any, sets: int = 1) -> Started | None:
         """Begin a statement, or None when it is not ours to record. Never raises."""
         try:
             context = here.get_current()
+            unit: Unit | None = execution.root_connection.__dict__.get(KEY)
+            if unit is not None:
+                unit.statements += 1
             ordinary = self.active and _ASIDE.isdisjoint(context) and _OFFICIAL not in sys.modules
             if not ordinary and not self.takes(execution, context):
                 return None
@@ -95,51 +98,64 @@ class QueryRecorder:
             if prepared is None:
                 prepared = target.prepared(statement, execution, batch=sets > 1)
             parent: Any = here.span_in(context)
-            if type(parent) is Dropped and self._rule.drops_children():
-                return _new(Started, (prepared, context, None, time_ns(), sets))
-            if type(parent) is EntrySpan and parent._end_time is None and self._writer.writes():
-                return _new(Started, (prepared, context, parent._context, time_ns(), sets))
-            return self._start_under(parent, prepared, context, sets)
+            if type(parent) is Dropped and self.rule.drops_children():
+                return _new(Started, (prepared, context, None, time_ns(), sets, unit))
+            above = None
+            if unit is not None:
+                if parent is unit.ambient:
+                    above = unit.known
+                else:
+                    unit.used_under(parent)
+            if type(parent) is EntrySpan and parent._end_time is None and self.writer.writes():
+                return _new(Started, (prepared, context, above or parent._context, time_ns(), sets, unit))
+            return self._start_under(parent, above, Started(prepared, context, None, time_ns(), sets, unit))
         except Exception:
             report("QueryRecorder.start")
             return None
 
-    def _start_under(self, parent: Any, prepared: Prepared, context: Context, sets: int) -> Started:
-        """Begin a statement under somebody else's span, or under none."""
-        if self._rule.drops(context):
-            return Started(prepared, context, None, time_ns(), sets)
-        if parent is not None and parent.is_recording() and self._writer.writes():
-            known = parent.get_span_context()
+    def _start_under(self, parent: Any, above: SpanContext | None, started: Started) -> Started:
+        """Begin a statement under somebody else's span, or under none; `above` is its unit of work's span."""
+        unit, context = started.unit, started.context
+        if above is not None and unit is not None and unit.span is not None:
+            parent, context = unit.span, trace.set_span_in_context(unit.span, context)
+            above = None
+        if self.rule.drops(context):
+            return started
+        if parent is not None and parent.is_recording() and self.writer.writes():
+            known = above or parent.get_span_context()
             if known.trace_flags & _SAMPLED and not known.is_remote:
-                return Started(prepared, context, known, time_ns(), sets)
-        return self._start_span(prepared, context, sets)
+                return started._replace(span=known)
+        if above is not None:
+            context = trace.set_span_in_context(NonRecordingSpan(above), context)
+        return started._replace(span=self._start_span(started, context))
 
-    def _start_span(self, prepared: Prepared, context: Context, sets: int) -> Started:
-        attributes = dict(prepared.span)
+    def _start_span(self, started: Started, context: Context) -> Any:
+        attributes = dict(started.prepared.span)
         identity = here.current(context)
         if identity is not None:
             attributes.update(identity.attributes)
-        if sets > 1:
-            attributes[names.DB_OPERATION_BATCH_SIZE] = sets
-        start_ns = time_ns()
-        span = self._tracer.start_span(
-            prepared.name, context, SpanKind.CLIENT, attributes=attributes, start_time=start_ns
+        if started.sets > 1:
+            attributes[names.DB_OPERATION_BATCH_SIZE] = started.sets
+        return self.tracer.start_span(
+            started.prepared.name, context, SpanKind.CLIENT, attributes=attributes, start_time=started.start_ns
         )
-        return Started(prepared, context, span, start_ns, sets)
 
     def finish(self, started: Started, execution: Any, error: BaseException | None = None) -> None:
         """End a statement. Never raises."""
         end_ns = time_ns()
-        prepared, context, span, start_ns, _ = started
+        prepared, context, span, start_ns, _, unit = started
         series = prepared.series
         seconds = (end_ns - start_ns) / 1e9
         try:
+            if unit is not None:
+                unit.busy_ns += end_ns - start_ns
             if error is not None or seconds >= _SLOW_S or series is None:
                 self._finish_notable(started, execution, end_ns, error)
                 return
             if type(span) is SpanContext:
                 self._write(started, end_ns, None)
             elif span is not None:
+                _count(context, end_ns - start_ns)
                 context = _end(span, context, end_ns, None)
             series.add(seconds, context)
         except Exception:
@@ -147,10 +163,12 @@ class QueryRecorder:
 
     def _finish_notable(self, started: Started, execution: Any, end_ns: int, error: BaseException | None) -> None:
         """The first of a statement; and slow and failed ones, which are kept as exemplars."""
-        prepared, context, span, start_ns, _ = started
+        prepared, context, span, start_ns, _, unit = started
         told = None
         if error is not None:
             told = _tell(error, execution)
+            if unit is not None:
+                unit.error = told[names.ERROR_TYPE]
             series = self._duration.series({**prepared.metric, **told})
         else:
             series = prepared.series = prepared.series or self._duration.series(prepared.metric)
@@ -159,25 +177,48 @@ class QueryRecorder:
             written = SpanContext(span.trace_id, span_id, False, span.trace_flags, span.trace_state)
             context = trace.set_span_in_context(NonRecordingSpan(written), context)
         elif span is not None:
+            _count(context, end_ns - start_ns)
             context = _end(span, context, end_ns, told)
         seconds = (end_ns - start_ns) / 1e9
         series.add(seconds, context, notable=error is not None or seconds >= _SLOW_S)
 
-    def _write(self, started: Started, end_ns: int, told: dict[str, str] | None) -> int:
-        prepared, context, span, start_ns, sets = started
+    def tell_ending(self, started: Started, end_ns: int, error: BaseException | None) -> None:
+        """Tell of a COMMIT or ROLLBACK, as a span inside its unit of work's."""
+        unit: Any = started.unit
+        told = None if error is None else told_of(error)
+        if unit.span is None:
+            self._write(started._replace(span=unit.known), end_ns, told, counts=False)
+        else:
+            span = self._start_span(started, trace.set_span_in_context(unit.span, started.context))
+            _end(span, started.context, end_ns, told)
+
+    def _write(self, started: Started, end_ns: int, told: dict[str, str] | None, *, counts: bool = True) -> int:
+        prepared, context, span, start_ns, sets, _ = started
         encoded = prepared.encoded
         if encoded is None:
-            encoded = prepared.encoded = self._writer.prepare(prepared.name, SpanKind.CLIENT, prepared.span)
+            encoded = prepared.encoded = self.writer.prepare(prepared.name, SpanKind.CLIENT, prepared.span)
         identity = here.current(context)
         shared, session_id = b"", None
         if identity is not None:
             shared, session_id = identity.encoded or encode_for_span(identity), identity.session_id
+            work = identity.work
+            if work is not None and counts:
+                work.statements += 1
+                work.driver_ns += end_ns - start_ns
         own: dict[str, Any] | None = None
         if told or sets > 1:
             own = {**(told or {}), **({names.DB_OPERATION_BATCH_SIZE: sets} if sets > 1 else {})}
-        return self._writer.write(
+        return self.writer.write(
             prepared.name, SpanKind.CLIENT, span, (start_ns, end_ns), encoded, shared, own, session_id, told is not None
         )
+
+
+def _count(context: Context, driver_ns: int) -> None:
+    """Count a statement for its request."""
+    identity = here.current(context)
+    if identity is not None and identity.work is not None:
+        identity.work.statements += 1
+        identity.work.driver_ns += driver_ns
 
 
 def _tell(error: BaseException, execution: Any) -> dict[str, str]:

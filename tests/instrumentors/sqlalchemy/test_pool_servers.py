@@ -78,11 +78,10 @@ class Worker:
         if action == "killed":
             with pytest.raises(exc.DBAPIError):
                 connection.execute(text("select pg_terminate_backend(pg_backend_pid())"))
-        if action == "leak":
-            del connection
-            gc.collect()
-            return
         connection.close()
+        if action == "leak":
+            forgotten = self.engine.raw_connection()
+            del forgotten
 
     def let_go(self) -> None:
         if self.held is not None:
@@ -187,10 +186,11 @@ def test_asynchronous_engines(
         async with engine.connect() as connection:
             await connection.invalidate()
             assert states(telemetry, NAME) == (0, 0)
-        async with engine.connect():
+        async with engine.connect() as connection:
             await engine.dispose()
             assert states(telemetry, NAME) == (1, 0)
             assert await asyncio.to_thread(_settles, open_on_server, 1) == 1
+            await connection.invalidate()  # else the old pool keeps it open until it is gone
         task = asyncio.create_task(hold(9))
         await asyncio.sleep(0)
         task.cancel()

@@ -1,0 +1,79 @@
+"""COMMIT and ROLLBACK of units of work: timed, counted, and told as spans inside the unit's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import time_ns
+from typing import Any
+
+from otel_session import context as here
+from otel_session import failures
+from otel_session._guard import report
+from otel_session.instrumentors.sqlalchemy.prepared import Target
+from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder, Started
+from otel_session.instrumentors.sqlalchemy.units import Unit, unit_of
+
+PREPARE = "PREPARE TRANSACTION"
+NAMES = {
+    "do_commit": "COMMIT",
+    "do_rollback": "ROLLBACK",
+    "do_commit_twophase": "COMMIT PREPARED",
+    "do_rollback_twophase": "ROLLBACK PREPARED",
+    "do_prepare_twophase": PREPARE,
+}
+"""The dialect's methods, and what databases call what they do."""
+_MOST = 100
+
+
+def wrappers(dialect: Any, target: Target, recorder: QueryRecorder) -> dict[str, Any]:
+    """A wrapper for each of the dialect's methods that end a transaction."""
+    return {
+        method: _around(getattr(dialect, method), name, target, recorder)
+        for method, name in NAMES.items()
+        if hasattr(dialect, method)
+    }
+
+
+def _around(original: Callable[..., Any], name: str, target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
+    def do_end(connection: Any, *args: Any, **kwargs: Any) -> Any:
+        # The pool's proxy, or a Connection when it is about two phases.
+        owner = getattr(connection, "_connection_record", connection)
+        unit = unit_of(owner)
+        if unit is None or not unit.statements or not recorder.active or unit.ending:
+            return original(connection, *args, **kwargs)
+        unit.ending = True  # some dialects' two-phase methods call the plain ones
+        start_ns = time_ns()
+        try:
+            result = original(connection, *args, **kwargs)
+        except BaseException as error:
+            _ended(unit, name, target, start_ns, error)
+            raise
+        _ended(unit, name, target, start_ns, None)
+        if name != PREPARE:
+            unit.leave(owner)  # the pool rolls back what it gets back, in no transaction
+        return result
+
+    return do_end
+
+
+def _ended(unit: Unit, name: str, target: Target, start_ns: int, error: BaseException | None) -> None:
+    try:
+        unit.ending = False
+        end_ns = time_ns()
+        unit.busy_ns += end_ns - start_ns
+        if error is not None:
+            unit.error = failures.type_name(error)
+        elif name.startswith("COMMIT"):
+            unit.commits += 1
+        elif name.startswith("ROLLBACK"):
+            unit.rollbacks += 1
+        if unit.known is None:
+            return
+        identity = here.current(unit.context)
+        if identity is not None and identity.work is not None:
+            identity.work.driver_ns += end_ns - start_ns
+        prepared = target.ending(name)
+        if prepared is not None and len(unit.endings) < _MOST:
+            unit.endings.append((Started(prepared, unit.context, None, start_ns, 1, unit), end_ns, error))
+    except Exception:
+        report("transactions")

@@ -1,0 +1,228 @@
+"""Where SQLAlchemy is watched for units of work: 1.4 to 2.1, sync and async, scoped, joined, two-phase, leaked.
+
+The begin is `SessionTransaction._connection_for_bind`, so that connecting and waiting for the pool are inside; the end
+is `after_transaction_end` of the root, the only event that every end has. Of a leaked ORM session there is none: a weak
+reference tells.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.util import TransactionalContext
+from sqlalchemy.orm import Session, SessionTransaction
+
+from otel_session import failures
+from otel_session._guard import report
+from otel_session.instrumentors.sqlalchemy.orm_sessions import OrmSessions
+from otel_session.instrumentors.sqlalchemy.patches import Patches
+from otel_session.instrumentors.sqlalchemy.unit_signals import UnitSignals
+from otel_session.instrumentors.sqlalchemy.units import KEY, LEAKED, Unit, unit_of
+
+_BRACKETED = "opentelemetry.instrumentation.sqlalchemy"
+
+
+class UnitHooks:
+    """Watches all ORM sessions of the process."""
+
+    def __init__(self, signals: UnitSignals) -> None:
+        self.signals = signals
+        self.active = False
+        self.orm_sessions = OrmSessions(self._lost)
+        self._patches = Patches()
+        self._bracketed = False
+
+    def install(self) -> None:
+        """Begin to watch."""
+        self.active = True
+        wrap = self._patches.wrap
+        wrap(SessionTransaction, "_connection_for_bind", self._around_connecting)
+        wrap(TransactionalContext, "__exit__", self._around_exit)
+        wrap(Session, "__exit__", self._around_exit)
+        wrap(Session, "__init__", self._around_creation)
+        for name in ("close", "invalidate"):
+            wrap(Session, name, self._around_close)
+        for name in ("after_commit", "after_rollback", "after_flush", "after_transaction_end"):
+            event.listen(Session, name, getattr(self, name))
+
+    def remove(self) -> None:
+        """Put back what was changed, and forget the units that are open."""
+        self.active = False
+        self._patches.remove()
+        for name in ("after_commit", "after_rollback", "after_flush", "after_transaction_end"):
+            event.remove(Session, name, getattr(self, name))
+        for unit in self.orm_sessions.forget_all():
+            unit.let_go()
+
+    def _around_connecting(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        begin, connected = self._begin, self._connected
+
+        def _connection_for_bind(transaction: Any, bind: Any, *args: Any, **kwargs: Any) -> Any:
+            if bind in transaction._connections or not self.active:
+                return original(transaction, bind, *args, **kwargs)
+            unit = begin(transaction)
+            if unit is None:
+                return original(transaction, bind, *args, **kwargs)
+            try:
+                if unit.span is None:
+                    connection = original(transaction, bind, *args, **kwargs)
+                else:  # the pool, the driver and others' instrumentations see the unit's span while it connects
+                    with self.signals.inside(unit):
+                        connection = original(transaction, bind, *args, **kwargs)
+            except BaseException as error:
+                unit.error = failures.type_name(getattr(error, "orig", None) or error)
+                raise
+            connected(unit, connection, bind)
+            return connection
+
+        return _connection_for_bind
+
+    def _begin(self, transaction: Any) -> Unit | None:
+        try:
+            root = transaction
+            while root._parent is not None:
+                root = root._parent
+            unit: Unit | None = root.__dict__.get(KEY)
+            if unit is None:
+                unit = self.signals.begin()
+                root.__dict__[KEY] = unit
+                if self.orm_sessions.begin(root.session, unit):
+                    unit.begins_orm_session()
+                if not self._bracketed and _BRACKETED in sys.modules:
+                    self._bracketed = True
+                    self._patches.wrap(Connection, "_execute_context", self._around_executing)
+            if transaction.nested:
+                unit.savepoints += 1
+            return unit
+        except Exception:
+            report("UnitHooks.begin")
+            return None
+
+    def _connected(self, unit: Unit, connection: Any, bind: Any) -> None:
+        try:
+            unit.adopt(connection)
+            unit.joined = unit.joined or isinstance(bind, Connection)
+            record = getattr(connection.connection, "_connection_record", None)
+            if record is not None:
+                unit.adopt(record)
+        except Exception:
+            report("UnitHooks.connected")
+
+    def _around_executing(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        # The official instrumentation's spans begin in events before `do_execute`: they get their parent here.
+        def _execute_context(connection: Any, *args: Any, **kwargs: Any) -> Any:
+            unit = unit_of(connection)
+            if unit is None or not self.active or not self.signals.is_here(unit):
+                return original(connection, *args, **kwargs)
+            with self.signals.inside(unit):
+                return original(connection, *args, **kwargs)
+
+        return _execute_context
+
+    def _around_exit(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        # Under asyncio `sys.exc_info()` is empty where the rollback is done.
+        def __exit__(block: Any, kind: Any, error: Any, traceback: Any) -> Any:  # noqa: N807 - what it stands for
+            if error is not None and self.active:
+                self._note(block, error)
+            return original(block, kind, error, traceback)
+
+        return __exit__
+
+    def _note(self, block: Any, error: BaseException) -> None:
+        try:
+            transaction = block.get_transaction() if isinstance(block, Session) else block
+            unit = unit_of(transaction) if not getattr(transaction, "nested", False) else None
+            if unit is not None:
+                unit.reason = failures.type_name(error)
+        except Exception:
+            report("UnitHooks.note")
+
+    def _around_creation(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        created = self.orm_sessions.created
+
+        def __init__(orm_session: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - what it stands for
+            original(orm_session, *args, **kwargs)
+            if self.active:
+                created(orm_session)
+
+        return __init__
+
+    def _around_close(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        closed = self.orm_sessions.closed
+
+        def close(orm_session: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return original(orm_session, *args, **kwargs)
+            finally:
+                if self.active:
+                    closed(orm_session)
+
+        return close
+
+    def after_commit(self, orm_session: Any) -> None:
+        """SQLAlchemy's event; it also comes for savepoints, and for those that joined somebody's transaction."""
+        try:
+            unit = unit_of(orm_session.get_transaction())
+            if unit is not None and not orm_session.in_nested_transaction():
+                unit.committed, unit.error, unit.reason = True, None, None
+        except Exception:
+            report("UnitHooks.after_commit")
+
+    def after_rollback(self, orm_session: Any) -> None:
+        """SQLAlchemy's event."""
+        try:
+            unit = unit_of(orm_session.get_transaction())
+            if unit is None:
+                return
+            error = sys.exc_info()[1]
+            if orm_session.in_nested_transaction():
+                unit.error = None  # the application goes on from the savepoint
+                return
+            unit.rolled_back = True
+            if unit.reason is None and error is not None:
+                unit.reason = failures.type_name(getattr(error, "orig", None) or error)
+        except Exception:
+            report("UnitHooks.after_rollback")
+
+    def after_flush(self, orm_session: Any, flush: Any) -> None:
+        """SQLAlchemy's event: what was new, changed and deleted is still known."""
+        try:
+            unit = unit_of(orm_session.get_transaction())
+            if unit is not None:
+                new, deleted = len(orm_session._new), len(orm_session._deleted)
+                written = sum(1 for _, only_listed in flush.states.values() if not only_listed)
+                before = unit.flushed
+                unit.flushed = (
+                    before[0] + new,
+                    before[1] + max(0, written - new - deleted),
+                    before[2] + deleted,
+                )
+        except Exception:
+            report("UnitHooks.after_flush")
+
+    def after_transaction_end(self, orm_session: Any, transaction: Any) -> None:
+        """SQLAlchemy's event: of the root, the end of a unit of work."""
+        if transaction._parent is not None:
+            return
+        try:
+            unit = transaction.__dict__.pop(KEY, None)
+            if unit is not None:
+                self.orm_sessions.end(orm_session)
+                self._end(unit, unit.outcome)
+        except Exception:
+            report("UnitHooks.after_transaction_end")
+
+    def _lost(self, unit: Unit) -> None:
+        """An ORM session was collected while its unit of work was open."""
+        if self.active:
+            if unit.statements:
+                unit.rollbacks += 1  # its pool does it
+            self._end(unit, LEAKED)
+
+    def _end(self, unit: Unit, outcome: str) -> None:
+        unit.let_go()
+        self.signals.end(unit, outcome)

@@ -1,0 +1,175 @@
+"""A unit of work as a span; as a leaf, where nobody but our own encoder listens."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import time_ns
+from typing import Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from otel_session import attributes as names
+from otel_session import context as here
+from otel_session._guard import report
+from otel_session.instrumentors.sqlalchemy.places import current_place
+from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
+from otel_session.instrumentors.sqlalchemy.unit_counts import UnitCounts
+from otel_session.instrumentors.sqlalchemy.units import COMMIT, ROLLBACK, Unit
+from otel_session.wire.entries import Dropped
+from otel_session.wire.identities import encode_for_span
+
+# Those that make spans of their own under the current one: a unit's span is a real one for them.
+_OTHERS = ("opentelemetry.instrumentation.sqlalchemy", "opentelemetry.instrumentation.dbapi")
+_SLOW_NS = 1_000_000
+"""The ROLLBACK of a unit of work that was merely closed gets a span when it takes longer than a millisecond."""
+
+
+class UnitSignals:
+    """Begins and ends the spans of units of work. Safe from any thread."""
+
+    def __init__(self, recorder: QueryRecorder, counts: UnitCounts, *, opened_at: bool = False) -> None:
+        self._recorder = recorder
+        self._writer = recorder.writer
+        self._rule = recorder.rule
+        self._opened_at = opened_at
+        self._static: bytes | None = None
+        self.counts = counts
+
+    def begin(self) -> Unit | None:
+        """A unit of work begins here; None where our instrumentors stand aside."""
+        context = here.get_current()
+        if not self._recorder.is_on(context):
+            return None
+        ambient: Any = here.span_in(context)
+        unit = Unit(context, ambient)
+        if self._opened_at:
+            unit.opened_at = current_place()
+        if type(ambient) is Dropped and self._rule.drops_children():
+            return unit
+        if any([name in sys.modules for name in _OTHERS]) or not self._has_id(unit, ambient):  # noqa: C419 - quicker
+            self._start_span(unit)
+        return unit
+
+    def _has_id(self, unit: Unit, ambient: Any) -> bool:
+        if ambient is None or not ambient.is_recording() or not self._writer.writes():
+            return False
+        known = ambient.get_span_context()
+        if known.is_remote or not known.trace_flags & TraceFlags.SAMPLED:
+            return False
+        unit.known = SpanContext(
+            known.trace_id, self._writer.new_id(), False, known.trace_flags, known.trace_state or None
+        )
+        return True
+
+    def _start_span(self, unit: Unit) -> None:
+        if self._rule.drops(unit.context):
+            return
+        identity = here.current(unit.context)
+        unit.span = self._recorder.tracer.start_span(
+            names.SPAN_UNIT_OF_WORK,
+            unit.context,
+            attributes=identity.attributes if identity else None,
+            start_time=unit.start_ns,
+        )
+        unit.known = unit.span.get_span_context()
+
+    def is_here(self, unit: Unit) -> bool:
+        """Whether what happens now belongs to the unit's own span: it has one, and the span around it is current."""
+        return unit.span is not None and here.span_in(here.get_current()) is unit.ambient
+
+    @contextmanager
+    def inside(self, unit: Unit) -> Iterator[None]:
+        """Make the unit's span current for one call into SQLAlchemy, on one thread."""
+        if unit.span is None:
+            yield
+            return
+        token = otel_context.attach(trace.set_span_in_context(unit.span))
+        try:
+            yield
+        finally:
+            otel_context.detach(token)
+
+    def end(self, unit: Unit, outcome: str) -> None:
+        """A unit of work has ended. Never raises."""
+        try:
+            end_ns = time_ns()
+            error = None if outcome == COMMIT else unit.error or unit.reason
+            identity = here.current(unit.context)
+            if identity is not None and identity.work is not None:
+                identity.work.commits += unit.commits
+                identity.work.rollbacks += unit.rollbacks
+            if unit.known is not None:
+                self._tell_endings(unit, outcome)
+                told = _told(unit, outcome, error)
+                if unit.span is None:
+                    self._write(unit, identity, end_ns, told, error is not None)
+                else:
+                    _end(unit, end_ns, told, error is not None)
+            self.counts.add(unit, outcome, error, end_ns - unit.start_ns)
+        except Exception:
+            report("UnitSignals.end")
+
+    def _tell_endings(self, unit: Unit, outcome: str) -> None:
+        for started, end_ns, error in unit.endings:
+            deliberate = outcome in (COMMIT, ROLLBACK) or error is not None
+            if deliberate or end_ns - started.start_ns >= _SLOW_NS:
+                self._recorder.tell_ending(started, end_ns, error)
+        unit.endings.clear()
+
+    def _write(self, unit: Unit, identity: Any, end_ns: int, told: dict[str, Any], failed: bool) -> None:
+        if self._static is None:
+            self._static = self._writer.prepare(names.SPAN_UNIT_OF_WORK, SpanKind.INTERNAL, {})
+        known: Any = unit.known
+        self._writer.write(
+            names.SPAN_UNIT_OF_WORK,
+            SpanKind.INTERNAL,
+            unit.ambient.get_span_context(),
+            (unit.start_ns, end_ns),
+            self._static,
+            b"" if identity is None else identity.encoded or encode_for_span(identity),
+            told,
+            None if identity is None else identity.session_id,
+            failed,
+            span_id=known.span_id,
+            links=unit.links,
+        )
+
+
+def _told(unit: Unit, outcome: str, error: str | None) -> dict[str, Any]:
+    told: dict[str, Any] = {names.UNIT_OUTCOME: outcome, names.UNIT_STATEMENTS: unit.statements}
+    if unit.savepoints:
+        told[names.UNIT_SAVEPOINTS] = unit.savepoints
+    if any(unit.flushed):
+        told[names.UNIT_NEW], told[names.UNIT_DIRTY], told[names.UNIT_DELETED] = unit.flushed
+    if unit.reason is not None:
+        told[names.UNIT_ROLLBACK_REASON] = unit.reason
+    if unit.joined:
+        told[names.UNIT_JOINED] = True
+    if unit.opened_at is not None:
+        told[names.CODE_FILE_PATH], told[names.CODE_LINE_NUMBER] = unit.opened_at.path, unit.opened_at.line
+        told[names.CODE_FUNCTION_NAME] = unit.opened_at.function
+    if error is not None:
+        told[names.ERROR_TYPE] = error
+    return told
+
+
+def _end(unit: Unit, end_ns: int, told: dict[str, Any], failed: bool) -> None:
+    span: Any = unit.span
+    span.set_attributes(told)
+    for link in unit.links:
+        span.add_link(link.context)
+    if failed:
+        span.set_status(Status(StatusCode.ERROR))
+    span.end(end_ns)
+
+
+def context_of(unit: Unit, context: Context) -> Context:
+    """A context whose span is the unit's own."""
+    if unit.span is not None:
+        return trace.set_span_in_context(unit.span, context)
+    return context if unit.known is None else trace.set_span_in_context(NonRecordingSpan(unit.known), context)

@@ -1,0 +1,135 @@
+"""A unit of work: what an ORM session does from its first connection to commit, rollback or close (features E1, F2).
+
+It belongs to the root transaction of its ORM session, and is found from the connections it uses: nothing is made
+current between begin and commit, which may be in different functions, threads and contexts.
+"""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanContext
+
+from otel_session import context as here
+
+
+KEY = "_otel_session_unit"
+"""Where root transactions, connections and pool records keep their unit of work, in their `__dict__`."""
+
+COMMIT, ROLLBACK, CLOSE, LEAKED = "commit", "rollback", "close", "leaked"
+_MAX_LINKS = 32
+
+
+class Unit:
+    """One unit of work on its way.
+
+    Attributes:
+        context: Where it began.
+        ambient: The span that was current there, None for none. Statements issued under that very span are children of
+            the unit's; under any other they stay children of that one.
+        span: The unit's own span; None where it is written as a leaf when it ends, or is not sampled.
+        known: The span context of its own span, which a leaf has before it is written; None when it is not sampled.
+        start_ns: Nanoseconds since the epoch.
+        statements: How many it sent.
+        busy_ns: How long the driver took for them, and for COMMIT and ROLLBACK.
+        savepoints: How many it opened.
+        flushed: Objects inserted, updated and deleted.
+        commits: COMMITs that its connections sent; `rollbacks` likewise.
+        committed: Whether it was committed as a whole; `rolled_back` likewise.
+        joined: Whether a connection of somebody else's is used: then the end of the unit is not the transaction's.
+        error: `error.type` of what went wrong last, if it did not go on as if nothing had happened.
+        reason: What made it roll back, the type of an exception.
+        ending: Whether a COMMIT or ROLLBACK is being sent.
+        endings: COMMITs and ROLLBACKs: what was started, when it ended, what went wrong.
+        opened_at: Where the application's code began it, if that was asked for.
+    """
+
+    __slots__ = (
+        "ambient",
+        "busy_ns",
+        "commits",
+        "committed",
+        "connections",
+        "context",
+        "ending",
+        "endings",
+        "error",
+        "flushed",
+        "joined",
+        "known",
+        "links",
+        "opened_at",
+        "reason",
+        "rollbacks",
+        "rolled_back",
+        "savepoints",
+        "span",
+        "start_ns",
+        "statements",
+    )
+
+    def __init__(self, context: Context, ambient: Any) -> None:
+        self.context = context
+        self.ambient = ambient
+        self.span: Span | None = None
+        self.known: SpanContext | None = None
+        self.start_ns = time_ns()
+        self.statements = self.busy_ns = self.savepoints = self.commits = self.rollbacks = 0
+        self.flushed = (0, 0, 0)
+        self.committed = self.rolled_back = self.joined = self.ending = False
+        self.error: str | None = None
+        self.reason: str | None = None
+        self.opened_at: Any = None
+        self.links: list[Link] = []
+        self.endings: list[tuple[Any, int, BaseException | None]] = []
+        self.connections: list[dict[str, Any]] = []
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, for one that ended in order."""
+        return COMMIT if self.committed else ROLLBACK if self.rolled_back else CLOSE
+
+    def begins_orm_session(self) -> None:
+        """It is its ORM session's first: count that for the request."""
+        identity = here.current(self.context)
+        if identity is not None and identity.work is not None:
+            identity.work.orm_sessions += 1
+
+    def adopt(self, owner: Any) -> None:
+        """Be found from a connection or a pool's record. Its own unit, if it has one, goes first."""
+        marks = owner.__dict__
+        if KEY not in marks:
+            marks[KEY] = self
+            self.connections.append(marks)
+
+    def leave(self, owner: Any) -> None:
+        """Be found no more from a pool's record whose transaction has ended; or, of two phases, a connection's."""
+        owner.__dict__.pop(KEY, None)
+        record = getattr(getattr(owner, "connection", None), "_connection_record", None)
+        if record is not None:
+            record.__dict__.pop(KEY, None)
+
+    def let_go(self) -> None:
+        """Be found no more."""
+        for marks in self.connections:
+            if marks.get(KEY) is self:
+                del marks[KEY]
+        self.connections.clear()
+
+    def used_under(self, span: Any) -> None:
+        """Link to a span of another trace under which it is used: a later request's, mostly."""
+        if span is None or self.known is None or len(self.links) >= _MAX_LINKS:
+            return
+        other = span.get_span_context()
+        if not other.is_valid or other.trace_id == self.known.trace_id:
+            return
+        if all(link.context.span_id != other.span_id for link in self.links):
+            self.links.append(Link(other))
+
+
+def unit_of(owner: Any) -> Unit | None:
+    """The unit of work of a connection, a root transaction or a pool's record."""
+    found: Unit | None = getattr(owner, "__dict__", {}).get(KEY)
+    return found
