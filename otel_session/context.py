@@ -31,8 +31,11 @@ _SPAN = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
 def _reader() -> Callable[[], Context]:
     # The API's `get_current` is two calls around this one, and it is asked a dozen times in a request.
     variable = getattr(getattr(otel_context, "_RUNTIME_CONTEXT", None), "_current_context", None)
-    if isinstance(variable, ContextVar) and type(variable.get(None)) is Context:
-        return variable.get
+    try:
+        if isinstance(variable, ContextVar) and type(variable.get()) is Context:
+            return variable.get
+    except LookupError:  # a runtime that asks with a default of its own
+        pass
     return otel_context.get_current
 
 

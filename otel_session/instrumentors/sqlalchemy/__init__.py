@@ -5,7 +5,6 @@ Units of work, the pool and detached instances have rooms of their own beside th
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Collection
 from typing import Any
@@ -20,6 +19,7 @@ from otel_session import _heap, config
 from otel_session._guard import report
 from otel_session.instrumentors._base import Instrumentor
 from otel_session.instrumentors.sqlalchemy import detached, dialects
+from otel_session.instrumentors.sqlalchemy.existing import existing
 from otel_session.instrumentors.sqlalchemy.fetching import FetchErrors
 from otel_session.instrumentors.sqlalchemy.pool import PoolWatcher, check
 from otel_session.instrumentors.sqlalchemy.queries import SCOPE, QueryRecorder
@@ -75,7 +75,7 @@ class SQLAlchemyInstrumentor(Instrumentor):
             dialects.wrap(engine.dialect, self._recorder)
             self._pools.watch(engine)
         if named:
-            self._pools.watch_existing(engines=False)
+            self._pools.take_in(existing().proxies)
         elif not self._everywhere:
             self._instrument_everywhere(self._recorder, self._pools)
 
@@ -103,10 +103,13 @@ class SQLAlchemyInstrumentor(Instrumentor):
         Dialect.engine_created = self._engine_created  # type: ignore[assignment, method-assign]
         self._checked_out = None
         pools.watch_everything()
-        if _engines_may_exist():  # else each checkout would pay for what never happens
+        found = existing()
+        if found.engines or _heap.hides_others():  # else each checkout would pay for what never happens
             self._checked_out = checked_out
             event.listen(Pool, "checkout", checked_out)
-            pools.watch_existing(engines=True)
+            for engine in found.engines:
+                pools.try_to_watch(engine)
+            pools.take_in(found.proxies)
 
     def _uninstrument(self, **kwargs: Any) -> None:
         if self._recorder is not None:
@@ -126,14 +129,6 @@ class SQLAlchemyInstrumentor(Instrumentor):
         if self._pools is not None:
             self._pools.end()
         self._recorder, self._pools, self._everywhere = None, None, False
-
-
-def _engines_may_exist() -> bool:
-    """Whether there are engines already, as far as the garbage collector knows; 0.1 s for a million objects."""
-    if _heap.hides_others():
-        return True
-    # `type()`, since proxies pretend to be of the class of what they stand for, or fail when asked.
-    return any(issubclass(type(found), Engine) for found in gc.get_objects())
 
 
 def _engines_named(kwargs: dict[str, Any]) -> list[Any]:

@@ -6,13 +6,12 @@ Several engines on one pool are one watch. Nothing is kept of a pool that is gon
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.pool import Pool
 
@@ -71,25 +70,21 @@ class PoolWatcher:
             self._mark(engine.dialect, watch)
             self._adopt(pool, watch)
 
-    def watch_existing(self, *, engines: bool) -> None:
-        """Watch what the garbage collector knows: engines, if wanted, and connections that are out already.
-
-        Takes 0.1 s for a million objects.
-        """
-        found = gc.get_objects()
-        # `type()`, since proxies pretend to be of the class of what they stand for, or fail when asked.
-        if engines:
-            for engine in [one for one in found if issubclass(type(one), Engine)]:
-                self.try_to_watch(engine)
-        for proxy in [one for one in found if type(one).__name__ == "_ConnectionFairy"]:
-            watch = getattr(proxy._pool, "__dict__", {}).get(MARK)
-            if watch is not None:
-                pool_hooks.late(watch, proxy)
+    def take_in(self, proxies: Iterable[Any]) -> None:
+        """Watch connections that were out before, of the pools that are watched."""
+        for proxy in proxies:
+            try:
+                watch = proxy._pool.__dict__.get(MARK)
+                if watch is not None:
+                    pool_hooks.late(watch, proxy)
+            except Exception:
+                report("PoolWatcher.take_in")
 
     def try_to_watch(self, engine: Any) -> None:
         """`watch`, for engines that nobody named: what cannot be watched is left alone, with one log line."""
         try:
-            self.watch(engine)
+            if getattr(engine, "pool", None) is not None:
+                self.watch(engine)
         except Exception:
             report("PoolWatcher.watch")
 

@@ -72,6 +72,7 @@ def _observed(watches: Watches, ledger: Ledger, scope: str) -> Iterator[Observed
 
     def states() -> Iterator[Reading]:
         for watch in watches():
+            watch.count_postponed()
             counts = watch.counts()
             yield counts.used, {**watch.attributes, names.POOL_STATE: "used"}
             if counts.idle is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
@@ -136,8 +137,13 @@ class PoolWatch:
         """Count how long somebody waited, and what was postponed."""
         notable = seconds >= SLOW_WAIT_S
         self.wait.add(seconds, get_current() if notable else None, notable=notable)
-        while self.postponed:
-            self.use.add(self.postponed.popleft())
+        self.count_postponed()
+
+    def count_postponed(self) -> None:
+        """Count what came back by the garbage collector."""
+        with suppress(IndexError):  # another thread is at it
+            while self.postponed:
+                self.use.add(self.postponed.popleft())
 
     def used(self, checkout: Checkout, seconds: float) -> None:
         """Count how long somebody had a connection, where that is known."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from time import time_ns
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from otel_session import context as here
 from otel_session import failures
 from otel_session._guard import report
@@ -50,10 +52,19 @@ def _around(original: Callable[..., Any], name: str, target: Target, recorder: Q
             raise
         _ended(unit, name, target, start_ns, None)
         if name != PREPARE:
-            unit.leave(owner)  # the pool rolls back what it gets back, in no transaction
+            _leave(unit, owner)
         return result
 
     return do_end
+
+
+def _leave(unit: Unit, owner: Any) -> None:
+    """The pool rolls back what it gets back: by then the connection is in no transaction of the unit's."""
+    unit.leave(owner)
+    if isinstance(owner, Connection):  # of two phases
+        record = getattr(owner.connection, "_connection_record", None)
+        if record is not None:
+            unit.leave(record)
 
 
 def _ended(unit: Unit, name: str, target: Target, start_ns: int, error: BaseException | None) -> None:

@@ -64,6 +64,8 @@ class UnitHooks:
         def _connection_for_bind(transaction: Any, bind: Any, *args: Any, **kwargs: Any) -> Any:
             if bind in transaction._connections or not self.active:
                 return original(transaction, bind, *args, **kwargs)
+            if transaction._parent is not None and not transaction.nested:  # a flush's: it asks its parent
+                return original(transaction, bind, *args, **kwargs)
             unit = begin(transaction)
             if unit is None:
                 return original(transaction, bind, *args, **kwargs)
@@ -74,7 +76,7 @@ class UnitHooks:
                     with self.signals.inside(unit):
                         connection = original(transaction, bind, *args, **kwargs)
             except BaseException as error:
-                unit.error = failures.type_name(getattr(error, "orig", None) or error)
+                unit.error = _type_of(error)
                 raise
             connected(unit, connection, bind)
             return connection
@@ -137,7 +139,7 @@ class UnitHooks:
             transaction = block.get_transaction() if isinstance(block, Session) else block
             unit = unit_of(transaction) if not getattr(transaction, "nested", False) else None
             if unit is not None:
-                unit.reason = failures.type_name(error)
+                unit.reason = _type_of(error)
         except Exception:
             report("UnitHooks.note")
 
@@ -184,7 +186,7 @@ class UnitHooks:
                 return
             unit.rolled_back = True
             if unit.reason is None and error is not None:
-                unit.reason = failures.type_name(getattr(error, "orig", None) or error)
+                unit.reason = _type_of(error)
         except Exception:
             report("UnitHooks.after_rollback")
 
@@ -226,3 +228,8 @@ class UnitHooks:
     def _end(self, unit: Unit, outcome: str) -> None:
         unit.let_go()
         self.signals.end(unit, outcome)
+
+
+def _type_of(error: BaseException) -> str:
+    """`error.type`: the driver's own exception where SQLAlchemy wraps it."""
+    return failures.type_name(getattr(error, "orig", None) or error)

@@ -98,18 +98,13 @@ class Unit:
             identity.work.orm_sessions += 1
 
     def adopt(self, owner: Any) -> None:
-        """Be found from a connection or a pool's record. Its own unit, if it has one, goes first."""
-        marks = owner.__dict__
-        if KEY not in marks:
-            marks[KEY] = self
-            self.connections.append(marks)
+        """Be found from a connection or a pool's record; where two units share one, the later is found."""
+        owner.__dict__[KEY] = self
+        self.connections.append(owner.__dict__)
 
     def leave(self, owner: Any) -> None:
-        """Be found no more from a pool's record whose transaction has ended; or, of two phases, a connection's."""
+        """Be found no more from a connection, or a pool's record, whose transaction has ended."""
         owner.__dict__.pop(KEY, None)
-        record = getattr(getattr(owner, "connection", None), "_connection_record", None)
-        if record is not None:
-            record.__dict__.pop(KEY, None)
 
     def let_go(self) -> None:
         """Be found no more."""

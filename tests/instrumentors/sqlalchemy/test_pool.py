@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from opentelemetry.sdk.resources import Resource
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import (
@@ -24,7 +25,8 @@ from sqlalchemy.pool import (
 )
 
 import otel_session
-from otel_session import testing
+from otel_session import instruments, tallies, testing
+from otel_session.exporters import tallied
 from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor
 from tests.instrumentors.sqlalchemy.pools import Seen, counts, names, seen, states
 
@@ -605,3 +607,80 @@ def test_a_fault_of_ours_does_not_reach_the_application(
     with caplog.at_level(logging.WARNING), engine.connect() as connection:
         assert connection.execute(text("select 1")).scalar() == 1
     assert states(telemetry, NAME) == (0, 1)
+
+
+def test_what_the_garbage_collector_gives_back_is_counted_later(url: str, telemetry: testing.Captured) -> None:
+    """It may run in the middle of an SDK instrument, under its lock: nothing is counted there and then."""
+    engine = queue(url)
+    watcher = SQLAlchemyInstrumentor()._pools
+    assert watcher is not None
+    (watch,) = watcher.watches()
+    counted: list[float] = []
+
+    class Use:
+        def add(self, value: float, context: Any = None, *, notable: bool = False) -> None:
+            counted.append(value)
+
+    watch.use = Use()
+    forgotten = engine.raw_connection()
+    del forgotten
+    assert (counted, states(telemetry, NAME)) == ([], (0, 1))
+    assert len(counted) == 1  # by the collection
+    forgotten = engine.raw_connection()
+    del forgotten
+    engine.connect().close()
+    assert len(counted) == 3
+
+
+def test_the_same_by_our_own_exporters(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any SDK instrument: the same metrics, kinds, units, attributes and numbers."""
+    monkeypatch.setattr(tallies, "_tallies", {})
+    found = []
+    for own in (True, False):
+        with testing.captured() as telemetry:
+            instruments.use_tallies(own)
+            providers = {k: v for k, v in telemetry.providers.items() if k != "meter_provider" or not own}
+            otel_session.instrument(**providers)
+            try:
+                engine = queue(url)
+                with engine.connect(), engine.connect(), pytest.raises(sqlalchemy.exc.TimeoutError):
+                    with engine.connect():
+                        engine.connect()
+                with engine.connect():
+                    data = (
+                        tallied.with_tallies(None, Resource({}), 0)
+                        if own
+                        else telemetry._reader.get_metrics_data()  # of the SDK's instruments
+                    )
+                found.append(_plain(data))
+                engine.dispose()
+                del engine
+                gc.collect()
+            finally:
+                otel_session.uninstrument()
+                instruments.use_tallies(False)
+    assert found[0] == found[1]
+    assert len(found[0]) == 12
+
+
+def _plain(data: Any) -> dict[str, Any]:
+    """Pool metrics, without what time does to them."""
+    scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics]
+    return {
+        metric.name: (
+            metric.unit,
+            metric.description,
+            type(metric.data).__name__,
+            getattr(metric.data, "is_monotonic", None),
+            sorted((sorted(p.attributes.items()), _number(metric.name, p)) for p in metric.data.data_points),
+        )
+        for scope in scopes
+        for metric in scope.metrics
+        if metric.name.startswith(("db.client.connection.", "sqlalchemy.pool."))
+    }
+
+
+def _number(name: str, point: Any) -> Any:
+    if hasattr(point, "explicit_bounds"):
+        return point.count, list(point.explicit_bounds)
+    return point.value > 0 if name.endswith("longest_use") else point.value
