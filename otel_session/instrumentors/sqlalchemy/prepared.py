@@ -60,10 +60,14 @@ class Target:
             found = self._endings[name] = Prepared(name, about, about)
         return found
 
+    def know(self, execution: Any) -> Attributes:
+        """What is said of the database with each statement, worked out at the first one."""
+        if self._attributes is None:
+            self._attributes = target_of(execution.engine, execution.root_connection.connection)
+        return self._attributes
+
     def _prepare(self, statement: str, execution: Any, batch: bool) -> Prepared:
-        static = self._attributes
-        if static is None:
-            static = self._attributes = target_of(execution.engine, execution.root_connection.connection)
+        static = self.know(execution)
         known = read(statement, str(static[names.DB_SYSTEM_NAME]))
         prefix = _BATCH if batch else ""
         metric: Attributes = dict(static)

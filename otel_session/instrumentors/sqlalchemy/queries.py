@@ -92,6 +92,8 @@ class QueryRecorder:
                 unit.statements += 1
             ordinary = self.active and _ASIDE.isdisjoint(context) and _OFFICIAL not in sys.modules
             if not ordinary and not self.takes(execution, context):
+                if unit is not None:
+                    self._pass_on(unit, target, execution, context)
                 return None
             # What most statements need is here and in `finish`, in as few calls as can be: each costs a microsecond.
             prepared = target.young.get(statement) if sets == 1 else None
@@ -112,6 +114,13 @@ class QueryRecorder:
         except Exception:
             report("QueryRecorder.start")
             return None
+
+    def _pass_on(self, unit: Unit, target: Target, execution: Any, context: Context) -> None:
+        """A statement that somebody else records; its COMMIT is ours to tell of all the same."""
+        target.know(execution)
+        parent = here.span_in(context)
+        if parent is not unit.ambient:
+            unit.used_under(parent)
 
     def _start_under(self, parent: Any, above: SpanContext | None, started: Started) -> Started:
         """Begin a statement under somebody else's span, or under none; `above` is its unit of work's span."""

@@ -14,7 +14,6 @@ from opentelemetry.trace import Link, Span, SpanContext
 
 from otel_session import context as here
 
-
 KEY = "_otel_session_unit"
 """Where root transactions, connections and pool records keep their unit of work, in their `__dict__`."""
 

@@ -624,7 +624,8 @@ def test_what_the_garbage_collector_gives_back_is_counted_later(url: str, teleme
     watch.use = Use()
     forgotten = engine.raw_connection()
     del forgotten
-    assert (counted, states(telemetry, NAME)) == ([], (0, 1))
+    assert counted == []
+    assert states(telemetry, NAME) == (0, 1)
     assert len(counted) == 1  # by the collection
     forgotten = engine.raw_connection()
     del forgotten
@@ -643,9 +644,8 @@ def test_the_same_by_our_own_exporters(url: str, monkeypatch: pytest.MonkeyPatch
             otel_session.instrument(**providers)
             try:
                 engine = queue(url)
-                with engine.connect(), engine.connect(), pytest.raises(sqlalchemy.exc.TimeoutError):
-                    with engine.connect():
-                        engine.connect()
+                with pytest.raises(sqlalchemy.exc.TimeoutError), engine.connect(), engine.connect(), engine.connect():
+                    engine.connect()
                 with engine.connect():
                     data = (
                         tallied.with_tallies(None, Resource({}), 0)
