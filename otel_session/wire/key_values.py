@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from struct import Struct
 from typing import TypeAlias
 
 from . import _sdk
@@ -32,6 +33,9 @@ _Cache: TypeAlias = GenerationCache[tuple[str, object], bytes]
 _strings: _Cache = GenerationCache(max_entries=8192, max_bytes=4 << 20, measure=len)
 _integers: _Cache = GenerationCache(max_entries=2048, max_bytes=1 << 20, measure=len)
 _booleans: _Cache = GenerationCache(max_entries=512, max_bytes=1 << 18, measure=len)
+# Of a float, all but its eight bytes: they are the last.
+_floats: GenerationCache[str, bytes] = GenerationCache(max_entries=512, max_bytes=1 << 18, measure=len)
+_DOUBLE = Struct("<d")
 _caches: dict[type, _Cache] = {str: _strings, int: _integers, bool: _booleans}
 
 
@@ -68,6 +72,9 @@ def encode_attributes(attributes: Mapping[str, object] | None, field: bytes = IN
                 found = integers.get(pair)
             elif kind is bool:
                 found = booleans.get(pair)
+            elif kind is float:
+                start = _floats.young.get(key)
+                found = start and start + _DOUBLE.pack(value)  # type: ignore[arg-type]
         if found is None:
             found = _encode_or_skip(pair)
             if found is None:
@@ -89,12 +96,17 @@ def clear_caches() -> None:
     """Forget every attribute encoded so far, for tests and for measuring."""
     for cache in _caches.values():
         cache.clear()
+    _floats.clear()
 
 
 def _encode_or_skip(pair: tuple[str, object]) -> bytes | None:
     key, value = pair
     try:
         kind = type(value)
+        if kind is float and type(key) is str and len(key) <= LONG_CHARACTERS:
+            whole = _encode(key, value)
+            _floats.put(key, whole[: -_DOUBLE.size])
+            return whole
         cache = _caches.get(kind) if type(key) is str else None
         if cache is None:
             return _encode(key, value)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import getpid
 from struct import Struct
 from typing import Any, NamedTuple
 
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
+from . import forks
 from .key_values import encode_attributes
 from .short_way import ShortWay
 from .span_parts import encode_link
@@ -107,5 +109,8 @@ class SpanWriter:
             tail += b"\x6a" + delimit(encode_link(link))
         body = b"".join((head, static, shared, encode_attributes(own), tail) if own else (head, static, shared, tail))
         leaf = _new(Leaf, (name, kind, trace, this, above, start_ns, end_ns, session_id, error, False))
-        way.encoder.put(leaf, way.origin, body)
+        if getpid() != forks.pid:
+            forks.notice()
+        for lane, _, item, around in way.encoder.branches:  # `Encoder.put`, without the call
+            lane.put(way.origin, body if item is None else item(leaf, way.origin, body), len(body) + around)
         return span_id

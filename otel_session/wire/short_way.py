@@ -62,11 +62,19 @@ class ShortWay:
 
         Asked for each span, and worked out when the provider has changed.
         """
+        tracer = self.tracer
+        try:
+            if tracer.span_processor._span_processors is self._known and tracer.resource is self._resource:
+                return self._open and tracer._is_enabled()
+        except AttributeError:
+            pass
+        return self._ask()
+
+    def _ask(self) -> bool:
         tracer = getattr(self._asked, "_real_tracer", None) or self._asked
-        processor = getattr(tracer, "span_processor", None)
-        known = getattr(processor, "_span_processors", None)
-        if known is not self._known or getattr(tracer, "resource", None) is not self._resource:
-            self._learn(tracer, known)
+        known = getattr(getattr(tracer, "span_processor", None), "_span_processors", None)
+        self.tracer = tracer
+        self._learn(tracer, known)
         return self._open and tracer._is_enabled()
 
     def _learn(self, tracer: Any, processors: Any) -> None:
@@ -79,7 +87,6 @@ class ShortWay:
         encoders = [p for p in processors or () if type(p) is EncodingSpanProcessor]
         others = [p for p in processors or () if type(p) is not EncodingSpanProcessor]
         if len(encoders) == 1 and all(_is_silent(p) for p in others):
-            self.tracer = tracer
             root = _part(tracer.sampler, "_root")
             self.keeps_roots = _always_on(root)
             self.roots = root if self.keeps_roots or type(root) is TraceIdRatioBased else None
