@@ -6,12 +6,14 @@ dead holds the end of the process, and each export writes its own lines.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 
 from otel_session import wire
+from otel_session.wire import forks
 from otel_session.wire.batches import Batch, Consumer, Outcome
 from otel_session.wire.metric_lanes import Collection, MetricLane
 from otel_session.wire.workers import Worker
@@ -54,10 +56,18 @@ class LaneExporter(MetricExporter):
         super().__init__()
         self._lane = lane
         self._worker = worker
+        self.after_fork()
+        forks.renew(self)
+
+    def after_fork(self) -> None:
+        """Remember what threads are: the reader's begins now, too, and gevent may replace them later."""
+        self._get_ident = threading.get_ident
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
         """Encode a collection and let it wait; never for the far end."""
-        self._lane.put_collection(wire.encode_metrics(metrics_data))
+        # A thread of before gevent came must not ring for a greenlet, and one it started would never run.
+        wake = threading.get_ident is self._get_ident
+        self._lane.put_collection(wire.encode_metrics(metrics_data), wake=wake)
         return MetricExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:

@@ -41,8 +41,8 @@ class Collection(Batch):
 class MetricLane(Lane):
     """See above. Collections wait for each other's delivery, so that they arrive in their order."""
 
-    def put_collection(self, metrics: Sequence[EncodedMetric]) -> None:
-        """Add what was collected, and ask for its delivery now."""
+    def put_collection(self, metrics: Sequence[EncodedMetric], *, wake: bool = True) -> None:
+        """Add what was collected, and ask for its delivery now; `wake=False` leaves that to whoever puts next."""
         batch = Collection(metrics)
         if not batch.number:
             return
@@ -53,4 +53,5 @@ class MetricLane(Lane):
             self.held_count += batch.number
             self.held_bytes += batch.size
             self._waiting.append(batch)
-        self._wake(True)
+        if wake:
+            self._wake(True)

@@ -196,7 +196,7 @@ class QueryRecorder:
         unit: Any = started.unit
         told = None if error is None else told_of(error)
         if unit.span is None:
-            self._write(started._replace(span=unit.known), end_ns, told, counts=False)
+            self._write(started, end_ns, told, counts=False)
         else:
             span = self._start_span(started, trace.set_span_in_context(unit.span, started.context))
             _end(span, started.context, end_ns, told)

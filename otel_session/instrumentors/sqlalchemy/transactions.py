@@ -25,6 +25,7 @@ NAMES = {
 }
 """The dialect's methods, and what databases call what they do."""
 _MOST = 100
+_new = tuple.__new__
 
 
 def wrappers(dialect: Any, target: Target, recorder: QueryRecorder) -> dict[str, Any]:
@@ -85,6 +86,7 @@ def _ended(unit: Unit, name: str, target: Target, start_ns: int, error: BaseExce
             identity.work.driver_ns += end_ns - start_ns
         prepared = target.ending(name)
         if prepared is not None and len(unit.endings) < _MOST:
-            unit.endings.append((Started(prepared, unit.context, None, start_ns, 1, unit), end_ns, error))
+            started = _new(Started, (prepared, unit.context, unit.known, start_ns, 1, unit))
+            unit.endings += ((started, end_ns, error),)
     except Exception:
         report("transactions")

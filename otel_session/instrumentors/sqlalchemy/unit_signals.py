@@ -20,11 +20,14 @@ from otel_session.instrumentors.sqlalchemy.places import current_place
 from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
 from otel_session.instrumentors.sqlalchemy.unit_counts import UnitCounts
 from otel_session.instrumentors.sqlalchemy.units import COMMIT, ROLLBACK, Unit
-from otel_session.wire.entries import Dropped
+from otel_session.wire.cache import GenerationCache
+from otel_session.wire.entries import Dropped, EntrySpan
 from otel_session.wire.identities import encode_for_span
 
 # Those that make spans of their own under the current one: a unit's span is a real one for them.
-_OTHERS = ("opentelemetry.instrumentation.sqlalchemy", "opentelemetry.instrumentation.dbapi")
+_SQLALCHEMY = "opentelemetry.instrumentation.sqlalchemy"
+_DBAPI = "opentelemetry.instrumentation.dbapi"
+_new = tuple.__new__
 _SLOW_NS = 1_000_000
 """The ROLLBACK of a unit of work that was merely closed gets a span when it takes longer than a millisecond."""
 
@@ -37,7 +40,7 @@ class UnitSignals:
         self._writer = recorder.writer
         self._rule = recorder.rule
         self._opened_at = opened_at
-        self._static: bytes | None = None
+        self._encoded: GenerationCache[Any, bytes] = GenerationCache(max_entries=1024, max_bytes=1 << 20, measure=len)
         self.counts = counts
 
     def begin(self) -> Unit | None:
@@ -51,19 +54,24 @@ class UnitSignals:
             unit.opened_at = current_place()
         if type(ambient) is Dropped and self._rule.drops_children():
             return unit
-        if any([name in sys.modules for name in _OTHERS]) or not self._has_id(unit, ambient):  # noqa: C419 - quicker
+        if _SQLALCHEMY in sys.modules or _DBAPI in sys.modules or not self._has_id(unit, ambient):
             self._start_span(unit)
         return unit
 
     def _has_id(self, unit: Unit, ambient: Any) -> bool:
-        if ambient is None or not ambient.is_recording() or not self._writer.writes():
+        """Whether it is to be a leaf, which has an id from now on."""
+        if type(ambient) is EntrySpan:
+            recording, known = ambient._end_time is None, ambient._context
+        elif ambient is None:
             return False
-        known = ambient.get_span_context()
-        if known.is_remote or not known.trace_flags & TraceFlags.SAMPLED:
+        else:
+            recording, known = ambient.is_recording(), ambient.get_span_context()
+        if not recording or not self._writer.writes():
             return False
-        unit.known = SpanContext(
-            known.trace_id, self._writer.new_id(), False, known.trace_flags, known.trace_state or None
-        )
+        trace_id, _, is_remote, flags, state, _ = known
+        if is_remote or not flags & TraceFlags.SAMPLED:
+            return False
+        unit.known = _new(SpanContext, (trace_id, self._writer.new_id(), False, flags, state, True))
         return True
 
     def _start_span(self, unit: Unit) -> None:
@@ -104,12 +112,12 @@ class UnitSignals:
                 identity.work.commits += unit.commits
                 identity.work.rollbacks += unit.rollbacks
             if unit.known is not None:
-                self._tell_endings(unit, outcome)
-                told = _told(unit, outcome, error)
+                if unit.endings:
+                    self._tell_endings(unit, outcome)
                 if unit.span is None:
-                    self._write(unit, identity, end_ns, told, error is not None)
+                    self._write(unit, identity, end_ns, outcome, error)
                 else:
-                    _end(unit, end_ns, told, error is not None)
+                    _end(unit, end_ns, _told(unit, outcome, error), error is not None)
             self.counts.add(unit, outcome, error, end_ns - unit.start_ns)
         except Exception:
             report("UnitSignals.end")
@@ -119,22 +127,27 @@ class UnitSignals:
             deliberate = outcome in (COMMIT, ROLLBACK) or error is not None
             if deliberate or end_ns - started.start_ns >= _SLOW_NS:
                 self._recorder.tell_ending(started, end_ns, error)
-        unit.endings.clear()
 
-    def _write(self, unit: Unit, identity: Any, end_ns: int, told: dict[str, Any], failed: bool) -> None:
-        if self._static is None:
-            self._static = self._writer.prepare(names.SPAN_UNIT_OF_WORK, SpanKind.INTERNAL, {})
+    def _write(self, unit: Unit, identity: Any, end_ns: int, outcome: str, error: str | None) -> None:
+        # Units of work are much alike: what is told of one is kept, encoded.
+        key = (outcome, unit.statements, unit.savepoints, unit.flushed, unit.joined, unit.reason, error)
+        static = self._encoded.young.get(key) if unit.opened_at is None else None
+        if static is None:
+            told = _told(unit, outcome, error)
+            static = self._writer.prepare(names.SPAN_UNIT_OF_WORK, SpanKind.INTERNAL, told)
+            if unit.opened_at is None:
+                self._encoded.put(key, static)
         known: Any = unit.known
         self._writer.write(
             names.SPAN_UNIT_OF_WORK,
             SpanKind.INTERNAL,
             unit.ambient.get_span_context(),
             (unit.start_ns, end_ns),
-            self._static,
+            static,
             b"" if identity is None else identity.encoded or encode_for_span(identity),
-            told,
+            None,
             None if identity is None else identity.session_id,
-            failed,
+            error is not None,
             span_id=known.span_id,
             links=unit.links,
         )

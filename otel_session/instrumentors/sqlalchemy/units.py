@@ -45,45 +45,23 @@ class Unit:
         opened_at: Where the application's code began it, if that was asked for.
     """
 
-    __slots__ = (
-        "ambient",
-        "busy_ns",
-        "commits",
-        "committed",
-        "connections",
-        "context",
-        "ending",
-        "endings",
-        "error",
-        "flushed",
-        "joined",
-        "known",
-        "links",
-        "opened_at",
-        "reason",
-        "rollbacks",
-        "rolled_back",
-        "savepoints",
-        "span",
-        "start_ns",
-        "statements",
-    )
+    # Defaults of the class: most units of work set a few, and each one set costs.
+    span: Span | None = None
+    known: SpanContext | None = None
+    statements = busy_ns = savepoints = commits = rollbacks = 0
+    flushed = (0, 0, 0)
+    committed = rolled_back = joined = ending = False
+    error: str | None = None
+    reason: str | None = None
+    opened_at: Any = None
+    links: tuple[Link, ...] = ()
+    endings: tuple[tuple[Any, int, BaseException | None], ...] = ()
 
     def __init__(self, context: Context, ambient: Any) -> None:
         self.context = context
         self.ambient = ambient
-        self.span: Span | None = None
-        self.known: SpanContext | None = None
         self.start_ns = time_ns()
-        self.statements = self.busy_ns = self.savepoints = self.commits = self.rollbacks = 0
-        self.flushed = (0, 0, 0)
-        self.committed = self.rolled_back = self.joined = self.ending = False
-        self.error: str | None = None
-        self.reason: str | None = None
-        self.opened_at: Any = None
-        self.links: list[Link] = []
-        self.endings: list[tuple[Any, int, BaseException | None]] = []
-        self.connections: list[dict[str, Any]] = []
+        self._owners: list[Any] = []
 
     @property
     def outcome(self) -> str:
@@ -99,7 +77,7 @@ class Unit:
     def adopt(self, owner: Any) -> None:
         """Be found from a connection or a pool's record; where two units share one, the later is found."""
         owner.__dict__[KEY] = self
-        self.connections.append(owner.__dict__)
+        self._owners.append(owner)
 
     def leave(self, owner: Any) -> None:
         """Be found no more from a connection, or a pool's record, whose transaction has ended."""
@@ -107,10 +85,11 @@ class Unit:
 
     def let_go(self) -> None:
         """Be found no more."""
-        for marks in self.connections:
+        for owner in self._owners:
+            marks = owner.__dict__
             if marks.get(KEY) is self:
                 del marks[KEY]
-        self.connections.clear()
+        self._owners.clear()
 
     def used_under(self, span: Any) -> None:
         """Link to a span of another trace under which it is used: a later request's, mostly."""
@@ -120,7 +99,7 @@ class Unit:
         if not other.is_valid or other.trace_id == self.known.trace_id:
             return
         if all(link.context.span_id != other.span_id for link in self.links):
-            self.links.append(Link(other))
+            self.links += (Link(other),)
 
 
 def unit_of(owner: Any) -> Unit | None:
