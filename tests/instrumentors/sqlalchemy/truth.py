@@ -1,0 +1,334 @@
+"""The truth test: what we report of a database is what the database says, to the last transaction.
+
+    python -m tests.instrumentors.sqlalchemy.truth --operations 100000 --threads 16 --driver psycopg2
+
+Workers do all that can happen to a unit of work at once (`truth_work.py`). Now and then everybody waits: then the
+server, asked from elsewhere, is compared with the metrics and spans. There is no tolerance. On paper:
+
+PostgreSQL counts each transaction once, as it ends:
+
+    xact_commit   = COMMITs reported + toll of the connections made
+    xact_rollback = ROLLBACKs reported + transactions whose connection was killed or closed + COMMITs refused + toll
+    calls of each statement in pg_stat_statements = its spans without an error
+
+where the toll is what a connection costs that nobody uses (`PostgreSQL.toll`), a failed statement in a transaction is
+counted when it fails and not again by the ROLLBACK that follows, and a COMMIT answered with ROLLBACK, because a
+statement has failed before, is reported as ROLLBACK.
+
+MariaDB counts what it is sent, whether it succeeds or not; a killed transaction was sent no ROLLBACK:
+
+    Com_commit = COMMITs reported        Com_rollback = ROLLBACKs reported
+    Com_select, Com_insert … = spans - those sent on connections that had been killed
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError, SAWarning
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+import otel_session
+from otel_session import held_connections
+from tests.instrumentors.sqlalchemy import truth_servers, truth_work
+from tests.instrumentors.sqlalchemy.pools import states
+from tests.instrumentors.sqlalchemy.truth_seen import UNIT, Begun, Seen, watching
+from tests.instrumentors.sqlalchemy.truth_servers import Ends, MariaDB, PostgreSQL, Said, settles
+from tests.instrumentors.sqlalchemy.truth_work import COMMIT, ENDS, ROLLBACK, OopsError, Worker
+from tests.servers import Server, run_mariadb, run_postgresql
+
+POOL = "truth"
+ASYNCHRONOUS = ("asyncpg", "psycopg_async")
+_ROUND = 125  # operations of each worker between two looks
+_LEAK_EVERY, _COLLECT_EVERY = 50, 4
+_SUPPRESSED = (DBAPIError, OopsError)
+
+
+class Threads:
+    """Workers on threads, with synchronous ORM sessions."""
+
+    def __init__(self, url: str, workers: list[Worker], works: list[truth_work.Work], seen: Seen) -> None:
+        self.engine: Any = self.make_engine(url, len(workers))
+        self.sync_engine = getattr(self.engine, "sync_engine", self.engine)
+        self.workers, self.works = workers, works
+        self.tracer = seen.provider.get_tracer("application")
+        self.held: dict[Worker, Any] = {}
+        self._threads = ThreadPoolExecutor(len(workers))
+
+    def make_engine(self, url: str, workers: int) -> Any:
+        """An engine whose pool has room for everybody, for what leaks meanwhile too."""
+        return create_engine(url, pool_size=workers // 2, max_overflow=3 * workers, pool_logging_name=POOL)
+
+    def all_at_once(self, act: Callable[[Worker], Any]) -> None:
+        """Have every worker act, and wait for all."""
+        list(self._threads.map(act, self.workers))
+
+    def work(self, worker: Worker) -> None:
+        """One worker's part of a round; half of them hold a unit of work open at its end."""
+        for number in range(_ROUND):
+            work = worker.random.choice(self.works)
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(otel_session.bound_session(f"session-{worker.number}"))
+                if worker.random.random() < 0.8:
+                    stack.enter_context(self.tracer.start_as_current_span("request"))
+                if number % _LEAK_EVERY == worker.number:
+                    truth_work.leaked(Session(self.engine), worker)
+                else:
+                    self.perform(work, worker)
+            if number % _LEAK_EVERY == worker.number and worker.number % _COLLECT_EVERY == 0:
+                gc.collect()
+        if worker.random.random() < 0.5:
+            with otel_session.bound_session(f"session-{worker.number}"):
+                orm = self.held[worker] = Session(self.engine)
+                worker.write(orm)
+
+    def perform(self, work: truth_work.Work, worker: Worker) -> None:
+        """One piece of work."""
+        with contextlib.suppress(*_SUPPRESSED), Session(self.engine) as orm:
+            end = work(orm, worker)
+            if end == COMMIT:
+                orm.commit()
+            elif end == ROLLBACK:
+                orm.rollback()
+
+    def let_go(self, worker: Worker) -> None:
+        """End what was held; mostly on another thread than it was begun on."""
+        orm = self.held.pop(worker, None)
+        if orm is not None:
+            end = worker.random.choice(ENDS)
+            if end != truth_work.CLOSE:
+                getattr(orm, end)()
+            orm.close()
+
+    def run_sync(self, act: Callable[[Any], Any]) -> None:
+        """Call with a connection, in a transaction."""
+        with self.engine.begin() as connection:
+            act(connection)
+
+    def dispose(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+    def close(self) -> None:
+        """End."""
+        self._threads.shutdown()
+
+
+class Tasks(Threads):
+    """Workers as asyncio tasks, with asynchronous ORM sessions."""
+
+    def __init__(self, *args: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        super().__init__(*args)
+
+    def make_engine(self, url: str, workers: int) -> Any:
+        return create_async_engine(url, pool_size=workers // 2, max_overflow=3 * workers, pool_logging_name=POOL)
+
+    def all_at_once(self, act: Callable[[Worker], Any]) -> None:
+        async def gather() -> None:
+            await asyncio.gather(*(act(worker) for worker in self.workers))
+
+        self._loop.run_until_complete(gather())
+
+    async def work(self, worker: Worker) -> None:
+        for number in range(_ROUND):
+            work = worker.random.choice(self.works)
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(otel_session.bound_session(f"session-{worker.number}"))
+                if worker.random.random() < 0.8:
+                    stack.enter_context(self.tracer.start_as_current_span("request"))
+                if number % _LEAK_EVERY == worker.number:
+                    await AsyncSession(self.engine).run_sync(truth_work.leaked, worker)
+                else:
+                    await self.perform(work, worker)
+            if number % _LEAK_EVERY == worker.number and worker.number % _COLLECT_EVERY == 0:
+                gc.collect()
+        if worker.random.random() < 0.5:
+            with otel_session.bound_session(f"session-{worker.number}"):
+                orm = self.held[worker] = AsyncSession(self.engine)
+                await orm.run_sync(worker.write)
+
+    async def perform(self, work: truth_work.Work, worker: Worker) -> None:
+        with contextlib.suppress(*_SUPPRESSED):
+            async with AsyncSession(self.engine) as orm:
+                end = await orm.run_sync(work, worker)
+                if end == COMMIT:
+                    await orm.commit()
+                elif end == ROLLBACK:
+                    await orm.rollback()
+
+    async def let_go(self, worker: Worker) -> None:
+        orm = self.held.pop(worker, None)
+        if orm is not None:
+            end = worker.random.choice(ENDS)
+            if end != truth_work.CLOSE:
+                await getattr(orm, end)()
+            await orm.close()
+
+    def run_sync(self, act: Callable[[Any], Any]) -> None:
+        async def inside() -> None:
+            async with self.engine.begin() as connection:
+                await connection.run_sync(act)
+
+        self._loop.run_until_complete(inside())
+
+    def dispose(self) -> None:
+        self._loop.run_until_complete(self.engine.dispose())
+        self._loop.run_until_complete(asyncio.sleep(0))
+
+    def close(self) -> None:
+        super().close()
+        self._loop.close()
+
+
+class Truth:
+    """One run.
+
+    Attributes:
+        looks: How often the connections were compared.
+        found: What the server has said at the end.
+    """
+
+    def __init__(self, server: PostgreSQL | MariaDB, seen: Seen, crew: Threads) -> None:
+        self.server, self.seen, self.crew = server, seen, crew
+        self.looks = 0
+        crew.run_sync(lambda connection: connection.exec_driver_sql(server.makes))
+        self._rest()
+        self._check_toll()
+        self.before = server.said()
+        self.begun = Begun(crew.sync_engine, server.normal)
+        seen.read()
+        self.seen_before = Counter(seen.statements)
+        self.reported_before = self.reported()
+
+    def reported(self) -> Ends:
+        """What we say."""
+        commits, rollbacks = (self.seen.metric(f"{UNIT}.{name}").total() for name in ("commits", "rollbacks"))
+        return Ends(commits, rollbacks)
+
+    def round(self) -> None:
+        """Work, and compare."""
+        crew = self.crew
+        crew.all_at_once(crew.work)
+        self._look()
+        gc.collect()  # what has leaked
+        self._look()
+        holders = sorted(f"session-{worker.number}" for worker in crew.held)
+        assert sorted(str(held.session_id) for held in held_connections() if held.pool == POOL) == holders
+        crew.all_at_once(crew.let_go)
+        self._look()
+        self._rest()
+        self.compare()
+
+    def _look(self) -> None:
+        self.looks += 1
+        used, idle = states(self.seen.telemetry, POOL)
+        assert settles(self.server, used + idle) == used + idle
+        assert sum(held.pool == POOL for held in held_connections()) == used
+
+    def _rest(self) -> None:
+        self.crew.dispose()
+        assert settles(self.server, 0) == 0
+
+    def _check_toll(self) -> None:
+        """What a connection costs that nobody uses is what the paper says."""
+        before = self.server.said()
+        for _ in range(3):
+            self.crew.run_sync(lambda _: None)
+            self._rest()
+        said = self.server.said().since(before)
+        assert said.ends == Ends(0, 0).plus(self.server.toll, 3)
+
+    def compare(self) -> None:
+        """The server's numbers and ours."""
+        said, reported = self.server.said().since(self.before), self.reported().plus(self.reported_before, -1)
+        workers = self.crew.workers
+        on_its_own = 0
+        if isinstance(self.server, PostgreSQL):
+            on_its_own = sum(worker.server_ended + worker.refused for worker in workers)
+        expected = reported.plus(Ends(0, on_its_own)).plus(self.server.toll, said.sessions)
+        assert said.ends == expected, (said.ends, reported, on_its_own, said.sessions)
+        self._compare_statements(said)
+        self._compare_units()
+        self.said, self.said_reported, self.on_its_own = said, reported, on_its_own
+
+    def _compare_statements(self, said: Said) -> None:
+        self.seen.read()
+        ours: Counter[str] = Counter()
+        for text, count in (self.seen.statements - self.seen_before).items():
+            ours[self.server.normal(text)] += count
+        failed: Counter[str] = Counter()
+        for text, count in self.seen.failed.items():
+            failed[self.server.normal(text)] += count
+        assert failed == self.begun.failed
+        if isinstance(self.server, MariaDB):
+            ours += failed
+            ours -= sum((worker.unheard for worker in self.crew.workers), Counter())
+        assert +ours == +said.statements, (ours - said.statements, said.statements - ours)
+
+    def _compare_units(self) -> None:
+        outcomes = self.seen.metric(f"{UNIT}.duration", f"{UNIT}.outcome")
+        assert outcomes == self.seen.spans
+        assert outcomes.total() == self.begun.units
+        assert self.seen.metric(f"{UNIT}.errors", "error.type") == self.seen.errors
+
+    def end(self) -> None:
+        """Nothing is left alive, and nothing was said in the log."""
+        self.begun.end()
+        gc.collect()
+        assert self.seen.left() == {"units": 0, "orm sessions": 0, "marks": 0, "held": 0}
+        made, closed = (self.seen.metric(f"sqlalchemy.orm_session.{name}").total() for name in ("created", "closed"))
+        assert made == closed > 0
+        assert self.seen.log == []
+
+
+def run(server: Server, driver: str, *, operations: int, workers: int = 16, leaves: bool = True) -> Truth:
+    """Do that many operations, and compare all the time; raises AssertionError where we are wrong."""
+    with warnings.catch_warnings(), truth_servers.database(server, driver) as database, watching(leaves=leaves) as seen:
+        warnings.simplefilter("ignore", SAWarning)  # of leaks
+        warnings.simplefilter("ignore", ResourceWarning)
+        works = truth_work.WORKS + (truth_work.ON_POSTGRESQL if isinstance(database, PostgreSQL) else [])
+        everybody = [Worker(number, database.pid, database.nonsense, database.kill) for number in range(workers)]
+        crew = (Tasks if driver in ASYNCHRONOUS else Threads)(database.url, everybody, works, seen)
+        try:
+            truth = Truth(database, seen, crew)
+            for _ in range(-(-operations // (_ROUND * workers))):
+                truth.round()
+            truth.end()
+        finally:
+            crew.dispose()
+            crew.close()
+    return truth
+
+
+def main() -> None:
+    """Run by hand."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--operations", type=int, default=100_000)
+    parser.add_argument("--threads", type=int, default=16, help="or tasks")
+    parser.add_argument("--driver", default="psycopg2", help="psycopg2, psycopg, psycopg_async, asyncpg or pymysql")
+    parser.add_argument("--sdk", action="store_true", help="every span one of the SDK's, none written as a leaf")
+    options = parser.parse_args()
+    began = time.monotonic()
+    with (run_mariadb if options.driver == "pymysql" else run_postgresql)() as server:
+        truth = run(
+            server, options.driver, operations=options.operations, workers=options.threads, leaves=not options.sdk
+        )
+    print(f"{time.monotonic() - began:.0f} s, {truth.looks} looks at the connections")
+    print(f"the server: {truth.said.ends}, {truth.said.sessions} connections")
+    print(f"reported: {truth.said_reported}; ended by the server itself: {truth.on_its_own}")
+    print(f"statements: {truth.said.statements.total()} in {len(truth.said.statements)} texts", end="; ")
+    print(f"failed: {truth.begun.failed.total()}; units of work: {dict(truth.seen.spans)}")
+
+
+if __name__ == "__main__":
+    main()
