@@ -7,9 +7,10 @@ context (asyncio tasks, `copy_context`, helper threads) sees the same object.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
@@ -20,27 +21,29 @@ from otel_session import attributes as names
 from otel_session import config, ids
 from otel_session.visits import Visit
 
-_KEY = otel_context.create_key("otel_session.identity")
+KEY = otel_context.create_key("otel_session.identity")
+"""The key of who is here."""
 QUIET = otel_context.create_key("otel_session.quiet")
 """The key of a context in which our instrumentors make no spans."""
 # The key that OpenTelemetry keeps baggage under, learned from its public functions.
 _BAGGAGE = next(iter(baggage.set_baggage("key", "value", Context())))
-_SPAN = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+SPAN = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+"""The key that OpenTelemetry keeps the current span under."""
 
 
-def _reader() -> Callable[[], Context]:
-    # The API's `get_current` is two calls around this one, and it is asked a dozen times in a request.
+def _direct() -> tuple[Any, Any, Any]:
+    # The API's functions are two calls around these, and they are asked a dozen times in a request.
     variable = getattr(getattr(otel_context, "_RUNTIME_CONTEXT", None), "_current_context", None)
     try:
         if isinstance(variable, ContextVar) and type(variable.get()) is Context:
-            return variable.get
+            return variable.get, variable.set, variable.reset
     except LookupError:  # a runtime that asks with a default of its own
         pass
-    return otel_context.get_current
+    return otel_context.get_current, otel_context.attach, otel_context.detach
 
 
-get_current = _reader()
-"""OpenTelemetry's current context."""
+get_current, attach, detach = _direct()
+"""OpenTelemetry's own. What is attached is detached by the same function, in the same thread."""
 
 
 class Work:
@@ -70,16 +73,17 @@ class Identity:
         encoded_for_logs: The same for log records.
         changed: Whether session, correlation id or user became known, or other, after the request began.
         over_tls: Whether the request came over TLS: the cookie is Secure then.
+        deadline: Until when it counts, as `time.monotonic()` says; None for ever.
         work: What was done in databases for it, None where nobody asks: only for requests whose span is recorded.
     """
 
     __slots__ = (
-        "_deadline",
         "answering",
         "attributes",
         "changed",
         "confirmed",
         "correlation_id",
+        "deadline",
         "encoded",
         "encoded_for_logs",
         "ended",
@@ -115,7 +119,7 @@ class Identity:
         self.encoded: bytes | None
         self.encoded_for_logs: bytes | None
         self.user: tuple[str, str] | None = None
-        self._deadline: float | None = None
+        self.deadline: float | None = None
         self._rebuild()
         self.changed = False
 
@@ -156,17 +160,17 @@ class Identity:
     def until(self, deadline: float) -> Identity:
         """A copy that counts only until `deadline` (seconds of `time.monotonic()`), for helper threads."""
         twin = Identity(self.session_id, self.correlation_id, previous_id=self.previous_id, confirmed=self.confirmed)
-        twin.user, twin._deadline = self.user, deadline
+        twin.user, twin.deadline = self.user, deadline
         twin._rebuild()
         return twin
 
 
 def current(context: Context | None = None) -> Identity | None:
     """The identity in a context (the current one by default), or None. Costs about 0.1 µs."""
-    identity: Identity | None = (get_current() if context is None else context).get(_KEY)  # type: ignore[assignment]
+    identity: Identity | None = (get_current() if context is None else context).get(KEY)  # type: ignore[assignment]
     if identity is None:
         return None
-    if identity._deadline is not None and time.monotonic() > identity._deadline:
+    if identity.deadline is not None and time.monotonic() > identity.deadline:
         return None
     return identity
 
@@ -187,17 +191,17 @@ def put(
         else:
             carried.pop(name, None)
     # One copy of the context where `set_value` and `set_baggage` would make three.
-    built = {**base, _KEY: identity}
+    built = {**base, KEY: identity}
     if carried or _BAGGAGE in base:
         built[_BAGGAGE] = carried
     if span is not None:
-        built[_SPAN] = span
+        built[SPAN] = span
     return Context(built)
 
 
 def without_identity(context: Context | None = None) -> Context:
     """The same context with nobody in it."""
-    return otel_context.set_value(_KEY, None, context)
+    return otel_context.set_value(KEY, None, context)
 
 
 def quiet(context: Context | None = None) -> Context:
@@ -212,7 +216,7 @@ def is_quiet(context: Context | None = None) -> bool:
 
 def span_in(context: Context) -> Span | None:
     """The span that a context has, None where it has none: `trace.get_current_span` without its calls."""
-    return context.get(_SPAN)  # type: ignore[return-value]  # only the API writes this key
+    return context.get(SPAN)  # type: ignore[return-value]  # only the API writes this key
 
 
 def _sends_baggage() -> bool:

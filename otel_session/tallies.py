@@ -23,7 +23,8 @@ from otel_session import context as here
 
 MAX_SERIES = 2_000
 """Attribute sets of one metric; what comes beyond is counted together, as the SDK specification says."""
-_WAITING_MOST = 256
+WAITING_MOST = 256
+"""Measurements that wait to be summed up; a hot loop may append to `waiting` itself and call `settle` from here on."""
 _OVERFLOW: Mapping[str, Any] = {"otel.metric.overflow": True}
 
 Attributes = Mapping[str, Any]
@@ -77,8 +78,8 @@ class Series:
         "_sightings",
         "_start_ns",
         "_total",
-        "_waiting",
         "attributes",
+        "waiting",
     )
 
     def __init__(self, attributes: Attributes, boundaries: tuple[float, ...]) -> None:
@@ -88,7 +89,7 @@ class Series:
 
     def reset(self) -> None:
         """Begin at nothing, now: also in a forked child, which does not count what its parent did."""
-        self._waiting: list[float] = []
+        self.waiting: list[float] = []
         # Nobody waits for it in `add`: garbage collection or a signal may end a span in the middle of one.
         self._lock = threading.Lock()
         self._counts = [0] * (len(self._boundaries) + 1)
@@ -105,19 +106,24 @@ class Series:
             context: Where it was made; with `notable`, its trace and session are kept beside it.
             notable: It is slow or failed.
         """
-        waiting = self._waiting
+        waiting = self.waiting
         waiting.append(value)  # one step for all threads; a lock and the sums would cost five times as much
-        if len(waiting) >= _WAITING_MOST and self._lock.acquire(False):
+        if len(waiting) >= WAITING_MOST:
+            self.settle()
+        if notable and context is not None:
+            self._remember(bisect_left(self._boundaries, value), value, context)
+
+    def settle(self) -> None:
+        """Put what waits into the sums, unless somebody is at it."""
+        if self._lock.acquire(False):
             try:
                 self._count()
             finally:
                 self._lock.release()
-        if notable and context is not None:
-            self._remember(bisect_left(self._boundaries, value), value, context)
 
     def _count(self) -> None:
         """Put what waits into the sums; under the lock."""
-        waiting, counts, boundaries = self._waiting, self._counts, self._boundaries
+        waiting, counts, boundaries = self.waiting, self._counts, self._boundaries
         values = waiting[:]
         del waiting[: len(values)]  # what others append meanwhile stays
         for value in values:
@@ -138,7 +144,7 @@ class Series:
     def read(self, since_ns: int = 0) -> Point | None:
         """What was counted since the start, with the sightings since `since_ns`; None while there is nothing."""
         with self._lock:
-            if self._waiting:
+            if self.waiting:
                 self._count()
             counts, sightings = tuple(self._counts), tuple(self._sightings.values())
             total, least, most = self._total, self._least, self._most

@@ -13,6 +13,7 @@ from opentelemetry.trace import Span
 from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_session import config
+from otel_session import context as here
 from otel_session.wire.entries import Dropped
 
 
@@ -86,7 +87,9 @@ class DropRule:
 
         Saves asking a sampler that always says no.
         """
-        if not self.drops_children() or not self._always or trace.get_current_span(context) is not trace.INVALID_SPAN:
+        if not self.drops_children() or not self._always:
+            return None
+        if context.get(here.SPAN) is not None and trace.get_current_span(context) is not trace.INVALID_SPAN:
             return None
         tracer = getattr(self._tracer, "_real_tracer", None) or self._tracer
         return Dropped(tracer.id_generator) if type(tracer) is Tracer else None

@@ -66,7 +66,8 @@ class LoggingInstrumentor(Instrumentor):
         original = logging.Logger.callHandlers
 
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
-            exporter.take(logger, record)
+            if exporter.wants():
+                exporter.take(logger, record)
             original(logger, record)
 
         self._exporter, self._original, self._ours = exporter, original, call_handlers
@@ -94,7 +95,7 @@ class _Exporter:
 
     def take(self, logger: logging.Logger, record: logging.LogRecord) -> None:
         try:
-            if not self.active or not self._exports() or getattr(self._busy, "now", False):
+            if not self.active or getattr(self._busy, "now", False):
                 return
             context = here.get_current()
             if not _OFF.isdisjoint(context) and not is_instrumentation_enabled():
@@ -109,14 +110,26 @@ class _Exporter:
         except Exception:
             report("LoggingInstrumentor")
 
-    def _exports(self) -> bool:
-        """Whether anybody takes records; worked out when the provider or its processors have changed."""
-        provider = self._provider or get_logger_provider()
-        processors = getattr(getattr(provider, "_multi_log_record_processor", None), "_log_record_processors", None)
-        if provider is not self._asked or processors is not self._processors or processors is None:
+    def wants(self) -> bool:
+        """Whether anybody takes records; worked out when the provider or its processors have changed. Never raises."""
+        known = self._asked
+        if type(known) is LoggerProvider:  # once there is one of the SDK's, it stays
+            multi = getattr(known, "_multi_log_record_processor", None)
+            processors = getattr(multi, "_log_record_processors", None)
+            if processors is self._processors and processors is not None:
+                return self._exporting
+        return self._ask()
+
+    def _ask(self) -> bool:
+        try:
+            provider = self._provider or get_logger_provider()
+            processors = getattr(getattr(provider, "_multi_log_record_processor", None), "_log_record_processors", None)
             self._exporting = _exports(provider, processors)
             self._asked, self._processors = provider, processors
-        return self._exporting
+            return self._exporting
+        except Exception:
+            report("LoggingInstrumentor")
+            return False
 
 
 def _exports(provider: Any, processors: Any) -> bool:

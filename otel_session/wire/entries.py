@@ -169,7 +169,7 @@ def _write(span: Any) -> None:
 
 
 class Dropped(_ApiSpan):  # type: ignore[misc]
-    """A span of this process that is not sampled: ids and no more, and those only when somebody asks."""
+    """A span that is not sampled, and whose children are not either: ids and no more, and those when somebody asks."""
 
     def __init__(self, ids: Any, trace_id: int | None = None) -> None:
         self._ids, self._trace_id = ids, trace_id

@@ -28,7 +28,8 @@ class ShortWay:
         tracer: The SDK's, once it is known that there is one.
         encoder: Where the bytes go, once the way has been open.
         origin: Resource and scope of the tracer's spans.
-        roots: The sampler of spans without a parent, when it is one that looks at the trace id alone; else None.
+        roots: The sampler of spans without a parent, when it is one that looks at the trace id alone and what it drops
+            is dropped with all its children; else None.
         keeps_roots: Whether it keeps them all.
         keeps_remote: Whether it keeps every child of a sampled span of another process.
     """
@@ -89,7 +90,9 @@ class ShortWay:
         if len(encoders) == 1 and all(_is_silent(p) for p in others):
             root = _part(tracer.sampler, "_root")
             self.keeps_roots = _always_on(root)
-            self.roots = root if self.keeps_roots or type(root) is TraceIdRatioBased else None
+            drops_children = _always_off(_part(tracer.sampler, "_local_parent_not_sampled"))
+            known = self.keeps_roots or (type(root) is TraceIdRatioBased and drops_children)
+            self.roots = root if known else None
             self.keeps_remote = _always_on(_part(tracer.sampler, "_remote_parent_sampled"))
             self.origin = _origin(tracer)
             self.encoder = encoders[0]
@@ -114,6 +117,10 @@ def _part(sampler: Any, name: str) -> Any:
 def _always_on(sampler: Sampler | None) -> bool:
     """Whether a sampler keeps everything, with the parent's trace state."""
     return isinstance(sampler, StaticSampler) and sampler.get_description() == "AlwaysOnSampler"
+
+
+def _always_off(sampler: Sampler | None) -> bool:
+    return isinstance(sampler, StaticSampler) and sampler.get_description() == "AlwaysOffSampler"
 
 
 def _default(limits: Any) -> bool:

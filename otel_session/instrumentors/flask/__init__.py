@@ -90,7 +90,7 @@ class FlaskInstrumentor(Instrumentor):
             if not self._everywhere and app not in self._apps:
                 return original(app, environ, start_response)
             official = getattr(app, _OFFICIAL_MARK, False)
-            if not official:
+            if not official and type(app.session_interface) not in self._watcher.met:
                 self._meet(app)
             if ENVIRON_KEY in environ:  # `__call__` has seen it, or the application around this one
                 return original(app, environ, start_response)
@@ -100,9 +100,7 @@ class FlaskInstrumentor(Instrumentor):
 
     def _meet(self, app: Any) -> None:
         try:
-            interface = app.session_interface
-            if type(interface) not in self._watcher.met:
-                self._watcher.meet(interface)
+            self._watcher.meet(app.session_interface)
         except Exception:
             report("FlaskInstrumentor.session_interface")
 

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from opentelemetry import context as otel_context
+from otel_session import context as here
 
 if TYPE_CHECKING:
     from otel_session.instrumentors.flask.request import ServedRequest
@@ -56,7 +56,7 @@ class _Body:
 
     def __next__(self) -> bytes:
         request = self._request
-        token = otel_context.attach(request.context)
+        token = here.attach(request.context)
         try:
             if self._iterator is None:
                 self._iterator = iter(self._iterable)
@@ -69,7 +69,7 @@ class _Body:
             request.end()
             raise
         finally:
-            otel_context.detach(token)
+            here.detach(token)
         if self._left is not None:
             try:
                 self._left -= len(chunk)
@@ -82,7 +82,7 @@ class _Body:
 
     def close(self) -> None:
         request = self._request
-        token = otel_context.attach(request.context)
+        token = here.attach(request.context)
         try:
             close = getattr(self._iterable, "close", None)
             if close is not None:
@@ -91,7 +91,7 @@ class _Body:
             request.escaped(error)
             raise
         finally:
-            otel_context.detach(token)
+            here.detach(token)
             request.end()
 
     def __del__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
@@ -17,7 +17,6 @@ from otel_session import failures, propagation
 from otel_session._guard import report
 from otel_session.config import Config, HttpConfig
 from otel_session.context import Identity
-from otel_session.instrumentors.flask import body
 from otel_session.instrumentors.flask.attributes import (
     request_attributes,
     response_header_attributes,
@@ -26,7 +25,7 @@ from otel_session.instrumentors.flask.attributes import (
 from otel_session.instrumentors.flask.parts import RequestParts, identity_parts, part_of, work_attributes
 from otel_session.instruments import Recorder
 from otel_session.propagators import BothResponsePropagators, SessionResponsePropagator
-from otel_session.wire.entries import EntrySpan
+from otel_session.wire.entries import Dropped, EntrySpan
 
 ENVIRON_KEY = "otel_session.request"
 """Where the environ keeps the request, so that an application inside an application makes no second span."""
@@ -65,6 +64,7 @@ class ServedRequest:
         status: HTTP status code, 0 while there is none.
         error: The last exception that a handler or the server saw, whether or not it made the request fail.
         content_length: What the response announced, in bytes, or None.
+        recording: Whether its span is recorded.
         arrived: What was counted when it arrived, None for a request that is not counted.
     """
 
@@ -87,6 +87,7 @@ class ServedRequest:
         self.error: BaseException | None = None
         self.content_length: int | None = None
         self.arrived: Arrived | None = None
+        self.recording = span is not None and type(span) is not Dropped and span.is_recording()
         self._server = server
         self._cookie_allowed = cookie_allowed
         self._headers: list[tuple[str, str]] = []
@@ -105,7 +106,7 @@ class ServedRequest:
                 root = request.environ.get("SCRIPT_NAME")
                 self.route = f"{root.rstrip('/')}{rule.rule}" if root else rule.rule
                 self._endpoint = rule.endpoint
-                if self.span is not None and self.span.is_recording():
+                if self.recording:
                     self._view = _name_of_view(rule.endpoint)
 
     def start_response(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,7 +137,9 @@ class ServedRequest:
             answered.append((propagation.CORRELATION_HEADER, self.identity.correlation_id))
         if self.identity.set_cookie:
             self._add_cookie(answered, self._may_set_cookie({name.lower(): value for name, value in headers}))
-        self._ask_others(answered)
+        propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
+        if propagator is not None and type(propagator) is not SessionResponsePropagator:
+            self._ask_another(propagator, answered)
         if self._server.http.response_headers is not None:
             self._headers = answered
         return answered
@@ -155,8 +158,7 @@ class ServedRequest:
             present.get("cache-control"), present.get("expires"), present.get("last-modified")
         )
 
-    def _ask_others(self, headers: list[tuple[str, str]]) -> None:
-        propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
+    def _ask_another(self, propagator: Any, headers: list[tuple[str, str]]) -> None:
         if isinstance(propagator, BothResponsePropagators):
             propagator = propagator.first
         if propagator is None or isinstance(propagator, SessionResponsePropagator) or self.span is None:
@@ -185,10 +187,11 @@ class ServedRequest:
         self.environ[CONTEXT_KEY] = self.context
         try:
             self._server.ended(self, perf_counter() - self._started)
-            if self.span is not None:
-                if self.span.is_recording():
-                    self._describe(self.span)
-                self.span.end()
+            span = self.span
+            if span is not None and type(span) is not Dropped:
+                if span.is_recording():
+                    self._describe(span)
+                span.end()
         except Exception:
             report("ServedRequest.end")
         finally:
@@ -197,6 +200,8 @@ class ServedRequest:
     @property
     def error_type(self) -> str | None:
         """`error.type`: the exception that escaped or led to a 5xx answer, else such a status itself."""
+        if self.error is None and self.status < 500:
+            return None
         if self.error is not None and (self._escaped or self.status >= 500):
             return failures.type_name(self.error)
         return str(self.status) if self.status >= 500 else None
@@ -245,10 +250,6 @@ class ServedRequest:
                     names.EXCEPTION_STACKTRACE: failures.stacktrace(self.error),
                 },
             )
-
-    def body(self, iterable: Any) -> Iterable[bytes]:
-        """The response's body, watched to its end; its code runs in the request's context."""
-        return body.watched(self, iterable)
 
 
 def _name_of_view(endpoint: str) -> str | None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
@@ -26,6 +25,7 @@ from otel_session.instrumentors.flask.attributes import (
     request_attributes,
     span_name,
 )
+from otel_session.instrumentors.flask.body import watched
 from otel_session.instrumentors.flask.parts import RequestParts, identity_parts
 from otel_session.instrumentors.flask.request import ENVIRON_KEY, Arrived, ServedRequest, current_span_is_local
 from otel_session.instruments import Measured, Recorder
@@ -82,7 +82,7 @@ class Server:
         if request is None:
             served: Iterable[bytes] = inner(environ, start_response)
             return served
-        token = otel_context.attach(request.context if span else _without_remote_span(request.context))
+        token = here.attach(request.context if span else _without_remote_span(request.context))
         try:
             body = inner(environ, request.start_response(start_response))
         except BaseException as error:
@@ -90,14 +90,14 @@ class Server:
             request.end()
             raise
         finally:
-            otel_context.detach(token)
-        return request.body(body)
+            here.detach(token)
+        return watched(request, body)
 
     def _begin(self, environ: dict[str, Any], with_span: bool) -> ServedRequest | None:
         if ENVIRON_KEY in environ:
             return None
         ambient = here.get_current()
-        nested = current_span_is_local(ambient)
+        nested = here.SPAN in ambient and current_span_is_local(ambient)
         base = ambient if nested else _extracted(environ, ambient)
         found = here.current(base)
         identity = environ.get(propagators.IDENTITY_KEY) or found or self._identify(environ, base)
@@ -113,7 +113,7 @@ class Server:
         request = ServedRequest(environ, context, identity, self, span, cookie_allowed=not (inside or excluded))
         if span is not None and not nested:  # else the server around us counts the request
             identity.changed = False
-            if span.is_recording():
+            if request.recording:
                 identity.work = Work()
             self._arrived(request)
         environ[ENVIRON_KEY] = request
@@ -162,12 +162,14 @@ class Server:
         if request.arrived is not None:
             key, counted, active = request.arrived
             active.add(-1, request.context)
-            notable = seconds >= _SLOW_S or request.error_type is not None
-            self._series(request, key, counted).add(seconds, request.context, notable=notable)
+            error_type = request.error_type
+            series = self._series(request, key, counted, error_type)
+            series.add(seconds, request.context, notable=seconds >= _SLOW_S or error_type is not None)
 
-    def _series(self, request: ServedRequest, arrived: tuple[str, str], counted: dict[str, Any]) -> Recorder:
-        version = protocol_version(request.environ)
-        key = (arrived, version, request.status, request.route, request.error_type)
+    def _series(
+        self, request: ServedRequest, arrived: tuple[str, str], counted: dict[str, Any], error_type: str | None
+    ) -> Recorder:
+        key = (arrived, request.environ.get("SERVER_PROTOCOL"), request.status, request.route, error_type)
         found = self._measured.get(key)
         if found is None:
             found = self._duration.series(_measured(request, counted))

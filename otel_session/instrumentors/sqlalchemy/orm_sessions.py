@@ -19,12 +19,13 @@ class OrmSessions:
         made: How many were created.
         ended: How many were closed, or collected without that.
         most: The most there were at a time.
+        units: The units of work that are open, by the `id()` of their ORM session.
     """
 
     def __init__(self, lost: Callable[[Unit], None]) -> None:
         self._tell_lost = lost
         self._here: dict[int, weakref.ref[Any]] = {}
-        self._units: dict[int, Unit] = {}
+        self.units: dict[int, Unit] = {}
         self._used: set[int] = set()
         self._lock = threading.RLock()  # taken again by its own thread when garbage collection ends an ORM session
         self.made = self.ended = self.most = 0
@@ -60,14 +61,10 @@ class OrmSessions:
         key = id(orm_session)
         if key not in self._here:
             self.created(orm_session)
-        self._units[key] = unit
+        self.units[key] = unit
         first = key not in self._used
         self._used.add(key)
         return first
-
-    def end(self, orm_session: Any) -> None:
-        """It is in none any more."""
-        self._units.pop(id(orm_session), None)
 
     def _collected(self, key: int) -> None:
         try:
@@ -75,7 +72,7 @@ class OrmSessions:
                 self._used.discard(key)
                 if self._here.pop(key, None) is not None:
                     self.ended += 1
-            unit = self._units.pop(key, None)
+            unit = self.units.pop(key, None)
             if unit is not None:
                 self._tell_lost(unit)
         except Exception:
@@ -83,8 +80,8 @@ class OrmSessions:
 
     def forget_all(self) -> list[Unit]:
         """Count nothing that is here now; gives the units of work that are open."""
-        units = list(self._units.values())
-        self._units.clear()
+        units = list(self.units.values())
+        self.units.clear()
         self._here.clear()
         self._used.clear()
         return units

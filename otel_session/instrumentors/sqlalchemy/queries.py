@@ -25,7 +25,7 @@ from otel_session.instrumentors._base import DropRule
 from otel_session.instrumentors.sqlalchemy.prepared import Prepared, Target
 from otel_session.instrumentors.sqlalchemy.units import KEY, Unit
 from otel_session.instruments import Measured
-from otel_session.tallies import Metric
+from otel_session.tallies import WAITING_MOST, Metric, Series
 from otel_session.wire.entries import Dropped, EntrySpan
 from otel_session.wire.identities import encode_for_span
 from otel_session.wire.leaves import SpanWriter
@@ -44,7 +44,8 @@ _SLOW_S = 0.1
 """A statement that takes longer is kept as an exemplar, and so is one that failed."""
 _OFFICIAL = "opentelemetry.instrumentation.sqlalchemy"
 _SUPPRESSED_PLAIN = "suppress_instrumentation"
-_ASIDE = frozenset({SUPPRESSED, _SUPPRESSED_PLAIN, here.QUIET})
+ASIDE = frozenset({SUPPRESSED, _SUPPRESSED_PLAIN, here.QUIET})
+"""A context without these keys is one in which everything is recorded."""
 _ERROR = Status(StatusCode.ERROR)
 _SAMPLED = TraceFlags.SAMPLED
 _new = tuple.__new__  # a named tuple's own constructor is written in Python
@@ -90,7 +91,7 @@ class QueryRecorder:
             unit: Unit | None = execution.root_connection.__dict__.get(KEY)
             if unit is not None:
                 unit.statements += 1
-            ordinary = self.active and _ASIDE.isdisjoint(context) and _OFFICIAL not in sys.modules
+            ordinary = self.active and ASIDE.isdisjoint(context) and _OFFICIAL not in sys.modules
             if not ordinary and not self.takes(execution, context):
                 if unit is not None:
                     self._pass_on(unit, target, execution, context)
@@ -99,8 +100,8 @@ class QueryRecorder:
             prepared = target.young.get(statement) if sets == 1 else None
             if prepared is None:
                 prepared = target.prepared(statement, execution, batch=sets > 1)
-            parent: Any = here.span_in(context)
-            if type(parent) is Dropped and self.rule.drops_children():
+            parent: Any = context.get(here.SPAN)
+            if type(parent) is Dropped:
                 return _new(Started, (prepared, context, None, time_ns(), sets, unit))
             above = None
             if unit is not None:
@@ -166,7 +167,12 @@ class QueryRecorder:
             elif span is not None:
                 _count(context, end_ns - start_ns)
                 context = _end(span, context, end_ns, None)
-            series.add(seconds, context)
+            if type(series) is not Series:
+                series.add(seconds, context)
+                return
+            series.waiting.append(seconds)
+            if len(series.waiting) >= WAITING_MOST:
+                series.settle()
         except Exception:
             report("QueryRecorder.finish")
 
@@ -206,7 +212,9 @@ class QueryRecorder:
         encoded = prepared.encoded
         if encoded is None:
             encoded = prepared.encoded = self.writer.prepare(prepared.name, SpanKind.CLIENT, prepared.span)
-        identity = here.current(context)
+        identity: Any = context.get(here.KEY)
+        if identity is not None and identity.deadline is not None:
+            identity = here.current(context)
         shared, session_id = b"", None
         if identity is not None:
             shared, session_id = identity.encoded or encode_for_span(identity), identity.session_id

@@ -13,7 +13,7 @@ from otel_session import failures
 from otel_session._guard import report
 from otel_session.instrumentors.sqlalchemy.prepared import Target
 from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder, Started
-from otel_session.instrumentors.sqlalchemy.units import Unit, unit_of
+from otel_session.instrumentors.sqlalchemy.units import KEY, Unit
 
 PREPARE = "PREPARE TRANSACTION"
 NAMES = {
@@ -25,6 +25,7 @@ NAMES = {
 }
 """The dialect's methods, and what databases call what they do."""
 _MOST = 100
+_NOTHING: dict[str, Any] = {}
 _new = tuple.__new__
 
 
@@ -41,7 +42,7 @@ def _around(original: Callable[..., Any], name: str, target: Target, recorder: Q
     def do_end(connection: Any, *args: Any, **kwargs: Any) -> Any:
         # The pool's proxy, or a Connection when it is about two phases.
         owner = getattr(connection, "_connection_record", connection)
-        unit = unit_of(owner)
+        unit = getattr(owner, "__dict__", _NOTHING).get(KEY)
         if unit is None or not unit.statements or not recorder.active or unit.ending:
             return original(connection, *args, **kwargs)
         unit.ending = True  # some dialects' two-phase methods call the plain ones
@@ -52,20 +53,21 @@ def _around(original: Callable[..., Any], name: str, target: Target, recorder: Q
             _ended(unit, name, target, start_ns, error)
             raise
         _ended(unit, name, target, start_ns, None)
-        if name != PREPARE:
-            _leave(unit, owner)
+        if owner is connection:
+            _leave_record(connection, name)
+        elif name != PREPARE:
+            owner.__dict__.pop(KEY, None)  # the pool rolls back what it gets back, in no transaction
         return result
 
     return do_end
 
 
-def _leave(unit: Unit, owner: Any) -> None:
-    """The pool rolls back what it gets back: by then the connection is in no transaction of the unit's."""
-    unit.leave(owner)
-    if isinstance(owner, Connection):  # of two phases
-        record = getattr(owner.connection, "_connection_record", None)
-        if record is not None:
-            unit.leave(record)
+def _leave_record(connection: Connection, name: str) -> None:
+    """Of two phases, the connection's record: see above."""
+    if name != PREPARE:
+        record = getattr(connection.connection, "_connection_record", None)
+        for owner in (connection, record):
+            getattr(owner, "__dict__", {}).pop(KEY, None)
 
 
 def _ended(unit: Unit, name: str, target: Target, start_ns: int, error: BaseException | None) -> None:

@@ -18,7 +18,7 @@ from otel_session.instrumentors.sqlalchemy.orm_sessions import OrmSessions
 from otel_session.instrumentors.sqlalchemy.units import Unit
 from otel_session.instruments import Measured
 from otel_session.observed import Kind, Observed, Reading
-from otel_session.tallies import Metric
+from otel_session.tallies import WAITING_MOST, Metric, Series
 
 _BOUNDARIES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0)
 _SLOW_S = 1.0
@@ -61,11 +61,20 @@ class UnitCounts:
             known = self._series[outcome] = self._duration.series(about), self._idle.series(about)
         seconds = duration_ns / 1e9
         notable = error is not None or seconds >= _SLOW_S
-        context = unit.context
-        if notable and unit.known is not None:
-            context = trace.set_span_in_context(NonRecordingSpan(unit.known), context)
-        known[0].add(seconds, context, notable=notable)
-        known[1].add(max(0, duration_ns - unit.busy_ns) / 1e9, context)
+        idle = max(0, duration_ns - unit.busy_ns) / 1e9
+        duration, idles = known
+        if type(duration) is Series and type(idles) is Series and not notable:
+            duration.waiting.append(seconds)
+            idles.waiting.append(idle)
+            if len(duration.waiting) >= WAITING_MOST:
+                duration.settle()
+                idles.settle()
+        else:
+            context = unit.context
+            if notable and unit.known is not None:
+                context = trace.set_span_in_context(NonRecordingSpan(unit.known), context)
+            duration.add(seconds, context, notable=notable)
+            idles.add(idle, context)
         if unit.commits or unit.rollbacks or error is not None:
             with self._lock:
                 self.commits += unit.commits

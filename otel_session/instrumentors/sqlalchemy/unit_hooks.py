@@ -21,7 +21,7 @@ from otel_session._guard import report
 from otel_session.instrumentors.sqlalchemy.orm_sessions import OrmSessions
 from otel_session.instrumentors.sqlalchemy.patches import Patches
 from otel_session.instrumentors.sqlalchemy.unit_signals import UnitSignals
-from otel_session.instrumentors.sqlalchemy.units import KEY, LEAKED, Unit, unit_of
+from otel_session.instrumentors.sqlalchemy.units import CLOSE, COMMIT, KEY, LEAKED, ROLLBACK, Unit, unit_of
 
 _BRACKETED = "opentelemetry.instrumentation.sqlalchemy"
 
@@ -59,14 +59,17 @@ class UnitHooks:
             unit.let_go()
 
     def _around_connecting(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        begin, connected = self._begin, self._connected
+        begin, connected, count_savepoint = self._begin, self._connected, _count_savepoint
 
         def _connection_for_bind(transaction: Any, bind: Any, *args: Any, **kwargs: Any) -> Any:
             if bind in transaction._connections or not self.active:
                 return original(transaction, bind, *args, **kwargs)
-            if transaction._parent is not None and not transaction.nested:  # a flush's: it asks its parent
-                return original(transaction, bind, *args, **kwargs)
-            unit = begin(transaction)
+            if transaction._parent is not None:
+                connection = original(transaction, bind, *args, **kwargs)  # it asks its parent
+                if transaction.nested:
+                    count_savepoint(transaction)
+                return connection
+            unit = transaction.__dict__.get(KEY) or begin(transaction)
             if unit is None:
                 return original(transaction, bind, *args, **kwargs)
             try:
@@ -83,22 +86,17 @@ class UnitHooks:
 
         return _connection_for_bind
 
-    def _begin(self, transaction: Any) -> Unit | None:
+    def _begin(self, root: Any) -> Unit | None:
         try:
-            root = transaction
-            while root._parent is not None:
-                root = root._parent
-            unit: Unit | None = root.__dict__.get(KEY)
+            unit = self.signals.begin()
             if unit is None:
-                unit = self.signals.begin()
-                root.__dict__[KEY] = unit
-                if self.orm_sessions.begin(root.session, unit):
-                    unit.begins_orm_session()
-                if not self._bracketed and _BRACKETED in sys.modules:
-                    self._bracketed = True
-                    self._patches.wrap(Connection, "_execute_context", self._around_executing)
-            if transaction.nested:
-                unit.savepoints += 1
+                return None
+            root.__dict__[KEY] = unit
+            if self.orm_sessions.begin(root.session, unit):
+                unit.begins_orm_session()
+            if not self._bracketed and _BRACKETED in sys.modules:
+                self._bracketed = True
+                self._patches.wrap(Connection, "_execute_context", self._around_executing)
             return unit
         except Exception:
             report("UnitHooks.begin")
@@ -106,11 +104,13 @@ class UnitHooks:
 
     def _connected(self, unit: Unit, connection: Any, bind: Any) -> None:
         try:
-            unit.adopt(connection)
-            unit.joined = unit.joined or isinstance(bind, Connection)
+            connection.__dict__[KEY] = unit
+            if isinstance(bind, Connection):
+                unit.joined = True
             record = getattr(connection.connection, "_connection_record", None)
-            if record is not None:
-                unit.adopt(record)
+            if record is not None:  # where two units share one, the later is found
+                record.__dict__[KEY] = unit
+            unit.owners += (connection, record)
         except Exception:
             report("UnitHooks.connected")
 
@@ -194,7 +194,7 @@ class UnitHooks:
         """SQLAlchemy's event: what was new, changed and deleted is still known."""
         try:
             unit = unit_of(orm_session.get_transaction())
-            if unit is not None:
+            if unit is not None and unit.known is not None:
                 new, deleted = len(orm_session._new), len(orm_session._deleted)
                 written = sum(1 for _, only_listed in flush.states.values() if not only_listed)
                 before = unit.flushed
@@ -213,8 +213,10 @@ class UnitHooks:
         try:
             unit = transaction.__dict__.pop(KEY, None)
             if unit is not None:
-                self.orm_sessions.end(orm_session)
-                self._end(unit, unit.outcome)
+                self.orm_sessions.units.pop(id(orm_session), None)
+                outcome = COMMIT if unit.committed else ROLLBACK if unit.rolled_back else CLOSE
+                unit.let_go()
+                self.signals.end(unit, outcome)
         except Exception:
             report("UnitHooks.after_transaction_end")
 
@@ -223,11 +225,20 @@ class UnitHooks:
         if self.active:
             if unit.statements:
                 unit.rollbacks += 1  # its pool does it
-            self._end(unit, LEAKED)
+            unit.let_go()
+            self.signals.end(unit, LEAKED)
 
-    def _end(self, unit: Unit, outcome: str) -> None:
-        unit.let_go()
-        self.signals.end(unit, outcome)
+
+def _count_savepoint(transaction: Any) -> None:
+    try:
+        root = transaction
+        while root._parent is not None:
+            root = root._parent
+        unit = root.__dict__.get(KEY)
+        if unit is not None:
+            unit.savepoints += 1
+    except Exception:
+        report("UnitHooks.nested")
 
 
 def _type_of(error: BaseException) -> str:

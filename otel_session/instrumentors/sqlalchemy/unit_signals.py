@@ -17,7 +17,7 @@ from otel_session import attributes as names
 from otel_session import context as here
 from otel_session._guard import report
 from otel_session.instrumentors.sqlalchemy.places import current_place
-from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
+from otel_session.instrumentors.sqlalchemy.queries import ASIDE, QueryRecorder
 from otel_session.instrumentors.sqlalchemy.unit_counts import UnitCounts
 from otel_session.instrumentors.sqlalchemy.units import COMMIT, ROLLBACK, Unit
 from otel_session.wire.cache import GenerationCache
@@ -46,14 +46,14 @@ class UnitSignals:
     def begin(self) -> Unit | None:
         """A unit of work begins here; None where our instrumentors stand aside."""
         context = here.get_current()
-        if not self._recorder.is_on(context):
+        if not ASIDE.isdisjoint(context) and not self._recorder.is_on(context):
             return None
-        ambient: Any = here.span_in(context)
+        ambient: Any = context.get(here.SPAN)
         unit = Unit(context, ambient)
+        if type(ambient) is Dropped:
+            return unit
         if self._opened_at:
             unit.opened_at = current_place()
-        if type(ambient) is Dropped and self._rule.drops_children():
-            return unit
         if _SQLALCHEMY in sys.modules or _DBAPI in sys.modules or not self._has_id(unit, ambient):
             self._start_span(unit)
         return unit
@@ -107,11 +107,11 @@ class UnitSignals:
         try:
             end_ns = time_ns()
             error = None if outcome == COMMIT else unit.error or unit.reason
-            identity = here.current(unit.context)
-            if identity is not None and identity.work is not None:
-                identity.work.commits += unit.commits
-                identity.work.rollbacks += unit.rollbacks
             if unit.known is not None:
+                identity = here.current(unit.context)
+                if identity is not None and identity.work is not None:
+                    identity.work.commits += unit.commits
+                    identity.work.rollbacks += unit.rollbacks
                 if unit.endings:
                     self._tell_endings(unit, outcome)
                 if unit.span is None:

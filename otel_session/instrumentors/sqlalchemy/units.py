@@ -41,6 +41,7 @@ class Unit:
         error: `error.type` of what went wrong last, if it did not go on as if nothing had happened.
         reason: What made it roll back, the type of an exception.
         ending: Whether a COMMIT or ROLLBACK is being sent.
+        owners: The connections and pool's records that it is found from.
         endings: COMMITs and ROLLBACKs: what was started, when it ended, what went wrong.
         opened_at: Where the application's code began it, if that was asked for.
     """
@@ -56,17 +57,12 @@ class Unit:
     opened_at: Any = None
     links: tuple[Link, ...] = ()
     endings: tuple[tuple[Any, int, BaseException | None], ...] = ()
+    owners: tuple[Any, ...] = ()
 
     def __init__(self, context: Context, ambient: Any) -> None:
         self.context = context
         self.ambient = ambient
         self.start_ns = time_ns()
-        self._owners: list[Any] = []
-
-    @property
-    def outcome(self) -> str:
-        """How it ended, for one that ended in order."""
-        return COMMIT if self.committed else ROLLBACK if self.rolled_back else CLOSE
 
     def begins_orm_session(self) -> None:
         """It is its ORM session's first: count that for the request."""
@@ -74,22 +70,12 @@ class Unit:
         if identity is not None and identity.work is not None:
             identity.work.orm_sessions += 1
 
-    def adopt(self, owner: Any) -> None:
-        """Be found from a connection or a pool's record; where two units share one, the later is found."""
-        owner.__dict__[KEY] = self
-        self._owners.append(owner)
-
-    def leave(self, owner: Any) -> None:
-        """Be found no more from a connection, or a pool's record, whose transaction has ended."""
-        owner.__dict__.pop(KEY, None)
-
     def let_go(self) -> None:
         """Be found no more."""
-        for owner in self._owners:
-            marks = owner.__dict__
-            if marks.get(KEY) is self:
-                del marks[KEY]
-        self._owners.clear()
+        for owner in self.owners:
+            if owner is not None and owner.__dict__.get(KEY) is self:
+                del owner.__dict__[KEY]
+        self.owners = ()
 
     def used_under(self, span: Any) -> None:
         """Link to a span of another trace under which it is used: a later request's, mostly."""

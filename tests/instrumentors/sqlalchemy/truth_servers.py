@@ -53,23 +53,21 @@ class PostgreSQL:
     """`pg_stat_database`, `pg_stat_statements` and `pg_stat_activity`, asked from another database.
 
     Attributes:
-        toll: What the server counts for a connection that is only made. Its start is a transaction that commits.
-            psycopg2 looks for hstore and rolls back; asyncpg reads two types (json, jsonb), each in a transaction.
+        toll: What the server counts for a connection that is only made: its start is a transaction that commits.
     """
 
+    toll = Ends(1, 0)
     pid = "select pg_backend_pid()"
     nonsense = "select * from nowhere"
     makes = """
         create table deal (id serial primary key, title varchar(40) unique,
         after_id integer references deal (id) deferrable initially deferred)"""
-    _TOLLS = {"psycopg2": Ends(1, 1), "psycopg": Ends(1, 0), "asyncpg": Ends(3, 0)}
     # Sent by drivers on their own account, and when they connect.
     _OF_DRIVERS = re.compile(r"BEGIN|COMMIT|ROLLBACK;?$|DEALLOCATE|.*\bpg_(catalog\.pg_)?type\b", re.I | re.S)
 
     def __init__(self, server: Server, driver: str) -> None:
         import psycopg2
 
-        self.toll = self._TOLLS[driver.removesuffix("_async")]
         self.url = server.url(f"postgresql+{driver}", DATABASE)
         self._lock = threading.Lock()
         url = make_url(server.url("postgresql"))

@@ -411,7 +411,7 @@ def _run(name: str, mode: str) -> dict[str, Any]:
             "rollbacks": counts.rollbacks,
             "errors": dict(counts.errors),
             "orm_sessions": [sessions.made, sessions.ended, sessions.active],
-            "open": len(sessions._units),
+            "open": len(sessions.units),
             "outcomes": _outcomes(telemetry),
         }
         otel_session.uninstrument()

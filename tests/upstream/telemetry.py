@@ -1,0 +1,114 @@
+"""Our instrumentor, and what it tells in a run of somebody else's tests: only names that the wheel has."""
+
+import gc
+import logging
+from collections import Counter
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+
+from otel_session import attributes as names
+from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor
+from otel_session.instrumentors.sqlalchemy.statements import read
+
+Statement = tuple[str, int]
+
+
+class _Spans(SpanProcessor):
+    """Counts spans, and keeps the statements of those that ended."""
+
+    def __init__(self) -> None:
+        self.started: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self.statements: Counter[Statement] = Counter()
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        self.started[_kind(span)] += 1
+
+    def on_end(self, span: Any) -> None:
+        kind = _kind(span)
+        self.ended[kind] += 1
+        if kind == "statement":
+            about = span.attributes
+            self.statements[about[names.DB_QUERY_TEXT], about.get(names.DB_OPERATION_BATCH_SIZE, 1)] += 1
+
+
+class _Records(logging.Handler):
+    """Keeps what OpenTelemetry and we complain of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+class Telemetry:
+    """Ours, switched on, with everything kept in memory."""
+
+    def __init__(self) -> None:
+        self._spans, self._records, self._reader = _Spans(), _Records(), InMemoryMetricReader()
+        for logger in ("otel_session", "opentelemetry"):
+            logging.getLogger(logger).addHandler(self._records)
+        tracers = TracerProvider(shutdown_on_exit=False)
+        tracers.add_span_processor(self._spans)
+        meters = MeterProvider([self._reader], shutdown_on_exit=False)
+        self._instrumentor = SQLAlchemyInstrumentor()
+        self._instrumentor.instrument(tracer_provider=tracers, meter_provider=meters)
+
+    def take(self) -> Counter[Statement]:
+        """The statements told of since the last time."""
+        found, self._spans.statements = self._spans.statements, Counter()
+        return found
+
+    @staticmethod
+    def left_current() -> bool:
+        """Whether a span stayed current where none was."""
+        return trace.get_current_span() is not trace.INVALID_SPAN
+
+    def end(self) -> dict[str, Any]:
+        """Switch it off; gives what is to be zero or equal."""
+        gc.collect()
+        units: Any = self._instrumentor._units
+        sessions = units.orm_sessions
+        found = {
+            "open_units": len(sessions._units),
+            "orm_sessions": {"made": sessions.made, "ended": sessions.ended, "active": sessions.active},
+            "outcomes": self._counts(names.METRIC_UNIT_DURATION, names.UNIT_OUTCOME),
+            "durations": sum(self._counts(names.METRIC_DB_CLIENT_OPERATION_DURATION, names.DB_SYSTEM_NAME).values()),
+        }
+        self._instrumentor.uninstrument()
+        return {
+            **found,
+            "spans_started": dict(self._spans.started),
+            "spans_ended": dict(self._spans.ended),
+            "complaints": self._records.lines,
+        }
+
+    def _counts(self, metric: str, by: str) -> dict[str, int]:
+        """How many measurements a histogram has, by the value of one attribute."""
+        found: Counter[str] = Counter()
+        data = self._reader.get_metrics_data()
+        for resource in data.resource_metrics if data is not None else ():
+            for scope in resource.scope_metrics:
+                for point in (p for m in scope.metrics if m.name == metric for p in m.data.data_points):
+                    found[str(point.attributes[by])] += point.count
+        return dict(found)
+
+
+def normalised(sent: Counter[Statement]) -> Counter[Statement]:
+    """Statements as they are told: without their literals."""
+    found: Counter[Statement] = Counter()
+    for (text, sets), count in sent.items():
+        found[read(text, "sqlite").text, sets] += count
+    return found
+
+
+def _kind(span: Any) -> str:
+    if span.name == names.SPAN_UNIT_OF_WORK:
+        return "unit"
+    return "statement" if names.DB_QUERY_TEXT in span.attributes else "other"
