@@ -74,7 +74,7 @@ def encode_attributes(attributes: Mapping[str, object] | None, field: bytes = IN
                 found = booleans.get(pair)
             elif kind is float:
                 start = _floats.young.get(key)
-                found = start and start + _DOUBLE.pack(value)  # type: ignore[arg-type]
+                found = start and start + _DOUBLE.pack(value)
         if found is None:
             found = _encode_or_skip(pair)
             if found is None:

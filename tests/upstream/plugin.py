@@ -100,6 +100,7 @@ class _Run:
             found: Counter[Any] = told
             found.subtract(expected)
             self._differences.setdefault(test, []).extend([count, *what] for what, count in found.items() if count)
+        self._telemetry.listen_again()
         if self._telemetry.left_current():
             self._left_current.append(test)
 

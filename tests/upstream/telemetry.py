@@ -3,12 +3,17 @@
 import gc
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool
 
 from otel_session import attributes as names
 from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor
@@ -59,6 +64,13 @@ class Telemetry:
         meters = MeterProvider([self._reader], shutdown_on_exit=False)
         self._instrumentor = SQLAlchemyInstrumentor()
         self._instrumentor.instrument(tracer_provider=tracers, meter_provider=meters)
+        self._listeners = list(_listeners(self._instrumentor))
+
+    def listen_again(self) -> None:
+        """Put our listeners back: SQLAlchemy's tests clear everybody's, by `SessionEvents._clear()` and the like."""
+        for target, name, listener in self._listeners:
+            if not event.contains(target, name, listener):
+                event.listen(target, name, listener)
 
     def take(self) -> Counter[Statement]:
         """The statements told of since the last time."""
@@ -76,9 +88,9 @@ class Telemetry:
         units: Any = self._instrumentor._units
         sessions = units.orm_sessions
         found = {
-            "open_units": len(sessions._units),
+            "open_units": len(sessions.units),
             "orm_sessions": {"made": sessions.made, "ended": sessions.ended, "active": sessions.active},
-            "outcomes": self._counts(names.METRIC_UNIT_DURATION, names.UNIT_OUTCOME),
+            "outcomes_of_units": self._counts(names.METRIC_UNIT_DURATION, names.UNIT_OUTCOME),
             "durations": sum(self._counts(names.METRIC_DB_CLIENT_OPERATION_DURATION, names.DB_SYSTEM_NAME).values()),
         }
         self._instrumentor.uninstrument()
@@ -98,6 +110,14 @@ class Telemetry:
                 for point in (p for m in scope.metrics if m.name == metric for p in m.data.data_points):
                     found[str(point.attributes[by])] += point.count
         return dict(found)
+
+
+def _listeners(instrumentor: Any) -> Iterator[tuple[Any, str, Any]]:
+    yield Engine, "handle_error", instrumentor._fetch_errors.handle_error
+    for name in ("checkin", "detach"):
+        yield Pool, name, instrumentor._pools._hooks.given_back
+    for name in ("after_commit", "after_rollback", "after_flush", "after_transaction_end"):
+        yield Session, name, getattr(instrumentor._units, name)
 
 
 def normalised(sent: Counter[Statement]) -> Counter[Statement]:

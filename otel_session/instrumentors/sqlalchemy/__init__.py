@@ -21,6 +21,7 @@ from otel_session.instrumentors._base import Instrumentor
 from otel_session.instrumentors.sqlalchemy import detached, dialects
 from otel_session.instrumentors.sqlalchemy.existing import existing
 from otel_session.instrumentors.sqlalchemy.fetching import FetchErrors
+from otel_session.instrumentors.sqlalchemy.patches import unlisten
 from otel_session.instrumentors.sqlalchemy.pool import PoolWatcher, check
 from otel_session.instrumentors.sqlalchemy.queries import SCOPE, QueryRecorder
 from otel_session.instrumentors.sqlalchemy.unit_counts import UnitCounts
@@ -114,12 +115,12 @@ class SQLAlchemyInstrumentor(Instrumentor):
     def _uninstrument(self, **kwargs: Any) -> None:
         if self._recorder is not None:
             self._recorder.active = False
-            event.remove(Engine, "handle_error", self._fetch_errors.handle_error)
+            unlisten(Engine, "handle_error", self._fetch_errors.handle_error)
         if self._everywhere:
             if Dialect.__dict__["engine_created"] is self._engine_created:
                 Dialect.engine_created = self._original_engine_created  # type: ignore[method-assign]
             if self._checked_out is not None:
-                event.remove(Pool, "checkout", self._checked_out)
+                unlisten(Pool, "checkout", self._checked_out)
         dialects.unwrap_all()
         detached.switch_off()
         if self._units is not None:

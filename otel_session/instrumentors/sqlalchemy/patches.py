@@ -1,10 +1,12 @@
-"""Methods replaced on their classes, and put back."""
+"""Methods replaced on their classes and listeners of SQLAlchemy's events, and how both are taken off."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from typing import Any
+
+from sqlalchemy import event
 
 
 class Patches:
@@ -32,3 +34,9 @@ class Patches:
                 delattr(owner, name)
             else:
                 setattr(owner, name, before)
+
+
+def unlisten(target: Any, name: str, listener: Callable[..., Any]) -> None:
+    """Listen no more to an event of SQLAlchemy's; nothing happens where somebody has cleared all listeners."""
+    if event.contains(target, name, listener):
+        event.remove(target, name, listener)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import Pool, SingletonThreadPool
 
 from otel_session._guard import report
+from otel_session.instrumentors.sqlalchemy.patches import unlisten
 from otel_session.instrumentors.sqlalchemy.places import current_place
 from otel_session.instrumentors.sqlalchemy.pool_ledger import Ledger
 from otel_session.instrumentors.sqlalchemy.pool_watch import LONG_USE_S, SLOW_WAIT_S, Checkout, PoolWatch
@@ -57,8 +58,8 @@ class PoolHooks:
             if kind.__dict__.get("connect") is ours:
                 kind.connect = original  # type: ignore[attr-defined]
         self._wrapped.clear()
-        event.remove(Pool, "checkin", self.given_back)
-        event.remove(Pool, "detach", self.given_back)
+        unlisten(Pool, "checkin", self.given_back)
+        unlisten(Pool, "detach", self.given_back)
 
     def meet(self, kind: type) -> None:
         """A class of pools: where it has a `connect` of its own, which need not call SQLAlchemy's, that is wrapped."""

@@ -22,6 +22,7 @@ from otel_session import context as here
 from otel_session import failures
 from otel_session._guard import report
 from otel_session.instrumentors._base import DropRule
+from otel_session.instrumentors.sqlalchemy.aborted import comes_from_server
 from otel_session.instrumentors.sqlalchemy.prepared import Prepared, Target
 from otel_session.instrumentors.sqlalchemy.units import KEY, Unit
 from otel_session.instruments import Measured
@@ -184,6 +185,8 @@ class QueryRecorder:
             told = _tell(error, execution)
             if unit is not None:
                 unit.error = told[names.ERROR_TYPE]
+                if comes_from_server(error):
+                    unit.failed_at = unit.statements
             series = self._duration.series({**prepared.metric, **told})
         else:
             series = prepared.series = prepared.series or self._duration.series(prepared.metric)

@@ -11,14 +11,15 @@ from sqlalchemy.engine import Connection
 from otel_session import context as here
 from otel_session import failures
 from otel_session._guard import report
+from otel_session.instrumentors.sqlalchemy.aborted import is_aborted
 from otel_session.instrumentors.sqlalchemy.prepared import Target
 from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder, Started
 from otel_session.instrumentors.sqlalchemy.units import KEY, Unit
 
-PREPARE = "PREPARE TRANSACTION"
+COMMIT, ROLLBACK, PREPARE = "COMMIT", "ROLLBACK", "PREPARE TRANSACTION"
 NAMES = {
-    "do_commit": "COMMIT",
-    "do_rollback": "ROLLBACK",
+    "do_commit": COMMIT,
+    "do_rollback": ROLLBACK,
     "do_commit_twophase": "COMMIT PREPARED",
     "do_rollback_twophase": "ROLLBACK PREPARED",
     "do_prepare_twophase": PREPARE,
@@ -46,13 +47,14 @@ def _around(original: Callable[..., Any], name: str, target: Target, recorder: Q
         if unit is None or not unit.statements or not recorder.active or unit.ending:
             return original(connection, *args, **kwargs)
         unit.ending = True  # some dialects' two-phase methods call the plain ones
+        undone = unit.error is not None and name == COMMIT and is_aborted(unit, connection)
         start_ns = time_ns()
         try:
             result = original(connection, *args, **kwargs)
         except BaseException as error:
             _ended(unit, name, target, start_ns, error)
             raise
-        _ended(unit, name, target, start_ns, None)
+        _ended(unit, name, target, start_ns, None, undone=undone)
         if owner is connection:
             _leave_record(connection, name)
         elif name != PREPARE:
@@ -70,16 +72,21 @@ def _leave_record(connection: Connection, name: str) -> None:
             getattr(owner, "__dict__", {}).pop(KEY, None)
 
 
-def _ended(unit: Unit, name: str, target: Target, start_ns: int, error: BaseException | None) -> None:
+def _ended(
+    unit: Unit, name: str, target: Target, start_ns: int, error: BaseException | None, *, undone: bool = False
+) -> None:
     try:
         unit.ending = False
         end_ns = time_ns()
         unit.busy_ns += end_ns - start_ns
         if error is not None:
             unit.error = failures.type_name(error)
-        elif name.startswith("COMMIT"):
+        elif undone:
+            unit.undone = True
+            unit.rollbacks += 1
+        elif name.startswith(COMMIT):
             unit.commits += 1
-        elif name.startswith("ROLLBACK"):
+        elif name.startswith(ROLLBACK):
             unit.rollbacks += 1
         if unit.known is None:
             return

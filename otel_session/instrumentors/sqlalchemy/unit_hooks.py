@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from otel_session import failures
 from otel_session._guard import report
 from otel_session.instrumentors.sqlalchemy.orm_sessions import OrmSessions
-from otel_session.instrumentors.sqlalchemy.patches import Patches
+from otel_session.instrumentors.sqlalchemy.patches import Patches, unlisten
 from otel_session.instrumentors.sqlalchemy.unit_signals import UnitSignals
 from otel_session.instrumentors.sqlalchemy.units import CLOSE, COMMIT, KEY, LEAKED, ROLLBACK, Unit, unit_of
 
@@ -54,7 +55,7 @@ class UnitHooks:
         self.active = False
         self._patches.remove()
         for name in ("after_commit", "after_rollback", "after_flush", "after_transaction_end"):
-            event.remove(Session, name, getattr(self, name))
+            unlisten(Session, name, getattr(self, name))
         for unit in self.orm_sessions.forget_all():
             unit.let_go()
 
@@ -110,7 +111,7 @@ class UnitHooks:
             record = getattr(connection.connection, "_connection_record", None)
             if record is not None:  # where two units share one, the later is found
                 record.__dict__[KEY] = unit
-            unit.owners += (connection, record)
+            unit.owners += (ref(connection), record)  # of a leak, the connection must go with its ORM session
         except Exception:
             report("UnitHooks.connected")
 
@@ -169,7 +170,11 @@ class UnitHooks:
         """SQLAlchemy's event; it also comes for savepoints, and for those that joined somebody's transaction."""
         try:
             unit = unit_of(orm_session.get_transaction())
-            if unit is not None and not orm_session.in_nested_transaction():
+            if unit is None or orm_session.in_nested_transaction():
+                return
+            if unit.undone:
+                unit.rolled_back, unit.reason = True, unit.reason or unit.error
+            else:
                 unit.committed, unit.error, unit.reason = True, None, None
         except Exception:
             report("UnitHooks.after_commit")

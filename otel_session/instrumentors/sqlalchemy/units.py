@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from time import time_ns
 from typing import Any
+from weakref import ref
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext
@@ -37,6 +38,8 @@ class Unit:
         flushed: Objects inserted, updated and deleted.
         commits: COMMITs that its connections sent; `rollbacks` likewise.
         committed: Whether it was committed as a whole; `rolled_back` likewise.
+        undone: Whether a COMMIT was answered with ROLLBACK.
+        failed_at: How many statements had been sent when one last failed in the server.
         joined: Whether a connection of somebody else's is used: then the end of the unit is not the transaction's.
         error: `error.type` of what went wrong last, if it did not go on as if nothing had happened.
         reason: What made it roll back, the type of an exception.
@@ -49,9 +52,9 @@ class Unit:
     # Defaults of the class: most units of work set a few, and each one set costs.
     span: Span | None = None
     known: SpanContext | None = None
-    statements = busy_ns = savepoints = commits = rollbacks = 0
+    statements = busy_ns = savepoints = commits = rollbacks = failed_at = 0
     flushed = (0, 0, 0)
-    committed = rolled_back = joined = ending = False
+    committed = rolled_back = undone = joined = ending = False
     error: str | None = None
     reason: str | None = None
     opened_at: Any = None
@@ -73,6 +76,8 @@ class Unit:
     def let_go(self) -> None:
         """Be found no more."""
         for owner in self.owners:
+            if type(owner) is ref:
+                owner = owner()
             if owner is not None and owner.__dict__.get(KEY) is self:
                 del owner.__dict__[KEY]
         self.owners = ()

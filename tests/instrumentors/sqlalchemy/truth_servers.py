@@ -15,6 +15,7 @@ from tests.servers import Server
 
 DATABASE = "truth"
 _GONE_S = 10.0
+_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 
 
 class Ends(NamedTuple):
@@ -51,6 +52,8 @@ class Said:
 
 class PostgreSQL:
     """`pg_stat_database`, `pg_stat_statements` and `pg_stat_activity`, asked from another database.
+
+    psycopg sends DEALLOCATE ALL after a ROLLBACK, when it has prepared statements: a transaction of its own, left out.
 
     Attributes:
         toll: What the server counts for a connection that is only made: its start is a transaction that commits.
@@ -101,6 +104,8 @@ class PostgreSQL:
             (select oid from pg_database where datname = %s)"""
         statements: Counter[str] = Counter()
         for query, count in self.ask(calls, DATABASE):
+            if query == "DEALLOCATE ALL":
+                commits -= count
             if not self._OF_DRIVERS.match(query):
                 statements[self.normal(query)] += count
         return Said(Ends(commits, rollbacks), sessions, statements)
@@ -118,7 +123,11 @@ class PostgreSQL:
 
 
 class MariaDB:
-    """`SHOW GLOBAL STATUS`: what clients have sent, whether it failed or not; our control sends none of these."""
+    """`SHOW GLOBAL STATUS`: what clients have sent, whether it failed or not; our control sends none of these.
+
+    PyMySQL sends ROLLBACK whenever it is asked to, and the pool asks after each COMMIT and ROLLBACK. Those are told by
+    what the server last said: whether a transaction was open.
+    """
 
     pid = "select connection_id()"
     nonsense = "select * from nowhere"
@@ -139,10 +148,24 @@ class MariaDB:
 
         self.url = server.url(f"mariadb+{driver}", DATABASE)
         self._lock = threading.Lock()
+        self._idle = 0
+        self._kind, self._rollback = pymysql.connections.Connection, pymysql.connections.Connection.rollback
+        self._kind.rollback = self._rolls_back()  # type: ignore[method-assign]
         url = make_url(server.url("mysql"))
         self._control = pymysql.connect(host=url.host, port=url.port or 0, user=url.username, autocommit=None)
         self.ask(f"drop database if exists {DATABASE}")
         self.ask(f"create database {DATABASE}")
+
+    def _rolls_back(self) -> Any:
+        original = self._rollback
+
+        def rollback(connection: Any) -> None:
+            idle = not connection.server_status & _IN_TRANSACTION
+            original(connection)
+            with self._lock:
+                self._idle += idle
+
+        return rollback
 
     def ask(self, statement: str) -> Any:
         """All rows."""
@@ -166,7 +189,7 @@ class MariaDB:
         """What it has counted."""
         status = {name: int(value) for name, value in self.ask("show global status like 'Com\\_%'")}
         words = Counter({word: status[name] for word, name in self._COUNTED.items()})
-        return Said(Ends(status["Com_commit"], status["Com_rollback"]), 0, words)
+        return Said(Ends(status["Com_commit"], status["Com_rollback"] - self._idle), 0, words)
 
     def normal(self, statement: str) -> str:
         """What the server counts a statement as."""
@@ -174,6 +197,7 @@ class MariaDB:
 
     def close(self) -> None:
         """Leave the server as it was."""
+        self._kind.rollback = self._rollback  # type: ignore[method-assign]
         self.ask(f"drop database {DATABASE}")
         self._control.close()
 
