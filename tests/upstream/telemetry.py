@@ -49,7 +49,7 @@ class _Records(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+        import traceback; self.lines.append(self.format(record) + str([(f.name,f.lineno) for f in traceback.extract_stack()[-12:]]))
 
 
 class Telemetry:

@@ -157,9 +157,9 @@ class UnitHooks:
     def _around_close(self, original: Callable[..., Any]) -> Callable[..., Any]:
         closed = self.orm_sessions.closed
 
-        def close(orm_session: Any, *args: Any, **kwargs: Any) -> Any:
+        def close(orm_session: Any) -> Any:
             try:
-                return original(orm_session, *args, **kwargs)
+                return original(orm_session)
             finally:
                 if self.active:
                     closed(orm_session)
@@ -229,7 +229,7 @@ class UnitHooks:
         """An ORM session was collected while its unit of work was open."""
         if self.active:
             if unit.statements:
-                unit.rollbacks += 1  # its pool does it
+                unit.rollbacks += unit.still_found()  # the pools do it, those that have not done it already
             unit.let_go()
             self.signals.end(unit, LEAKED)
 

@@ -73,6 +73,10 @@ class Unit:
         if identity is not None and identity.work is not None:
             identity.work.orm_sessions += 1
 
+    def still_found(self) -> int:
+        """From how many pools' records it is found: those whose transaction is still open."""
+        return sum(1 for owner in self.owners if type(owner) is not ref and unit_of(owner) is self)
+
     def let_go(self) -> None:
         """Be found no more."""
         for owner in self.owners:

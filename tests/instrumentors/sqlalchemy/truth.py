@@ -56,17 +56,21 @@ _SUPPRESSED = (DBAPIError, OopsError)
 class Threads:
     """Workers on threads, with synchronous ORM sessions."""
 
-    def __init__(self, url: str, workers: list[Worker], works: list[truth_work.Work], seen: Seen) -> None:
-        self.engine: Any = self.make_engine(url, len(workers))
+    make_engine: Any = staticmethod(create_engine)
+
+    def __init__(
+        self, server: PostgreSQL | MariaDB, workers: list[Worker], works: list[truth_work.Work], seen: Seen
+    ) -> None:
+        # There is room for everybody, and for what leaks meanwhile.
+        room = {"pool_size": len(workers) // 2, "max_overflow": 3 * len(workers)}
+        self.engine: Any = self.make_engine(
+            server.url, **room, pool_logging_name=POOL, connect_args=server.arguments
+        )
         self.sync_engine = getattr(self.engine, "sync_engine", self.engine)
         self.workers, self.works = workers, works
         self.tracer = seen.provider.get_tracer("application")
         self.held: dict[Worker, Any] = {}
         self._threads = ThreadPoolExecutor(len(workers))
-
-    def make_engine(self, url: str, workers: int) -> Any:
-        """An engine whose pool has room for everybody, for what leaks meanwhile too."""
-        return create_engine(url, pool_size=workers // 2, max_overflow=3 * workers, pool_logging_name=POOL)
 
     def all_at_once(self, act: Callable[[Worker], Any]) -> None:
         """Have every worker act, and wait for all."""
@@ -126,12 +130,11 @@ class Threads:
 class Tasks(Threads):
     """Workers as asyncio tasks, with asynchronous ORM sessions."""
 
+    make_engine = staticmethod(create_async_engine)
+
     def __init__(self, *args: Any) -> None:
         self._loop = asyncio.new_event_loop()
         super().__init__(*args)
-
-    def make_engine(self, url: str, workers: int) -> Any:
-        return create_async_engine(url, pool_size=workers // 2, max_overflow=3 * workers, pool_logging_name=POOL)
 
     def all_at_once(self, act: Callable[[Worker], Any]) -> None:
         async def gather() -> None:
@@ -271,7 +274,7 @@ class Truth:
         failed: Counter[str] = Counter()
         for text, count in self.seen.failed.items():
             failed[self.server.normal(text)] += count
-        assert failed == self.begun.failed
+        assert failed == self.begun.failed, (failed, self.begun.failed)
         if isinstance(self.server, MariaDB):
             ours += failed
             ours -= sum((worker.unheard for worker in self.crew.workers), Counter())
@@ -300,7 +303,7 @@ def run(server: Server, driver: str, *, operations: int, workers: int = 16, leav
         warnings.simplefilter("ignore", ResourceWarning)
         works = truth_work.WORKS + (truth_work.ON_POSTGRESQL if isinstance(database, PostgreSQL) else [])
         everybody = [Worker(number, database.pid, database.nonsense, database.kill) for number in range(workers)]
-        crew = (Tasks if driver in ASYNCHRONOUS else Threads)(database.url, everybody, works, seen)
+        crew = (Tasks if driver in ASYNCHRONOUS else Threads)(database, everybody, works, seen)
         try:
             truth = Truth(database, seen, crew)
             for _ in range(-(-operations // (_ROUND * workers))):

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy.engine import make_url
 
@@ -15,7 +15,6 @@ from tests.servers import Server
 
 DATABASE = "truth"
 _GONE_S = 10.0
-_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 
 
 class Ends(NamedTuple):
@@ -53,9 +52,10 @@ class Said:
 class PostgreSQL:
     """`pg_stat_database`, `pg_stat_statements` and `pg_stat_activity`, asked from another database.
 
-    psycopg sends DEALLOCATE ALL after a ROLLBACK, when it has prepared statements: a transaction of its own, left out.
+    psycopg prepares nothing here: it would send DEALLOCATE ALL after a ROLLBACK, in a transaction that nothing lists.
 
     Attributes:
+        arguments: For the driver's `connect()`.
         toll: What the server counts for a connection that is only made: its start is a transaction that commits.
     """
 
@@ -72,6 +72,7 @@ class PostgreSQL:
         import psycopg2
 
         self.url = server.url(f"postgresql+{driver}", DATABASE)
+        self.arguments = {"prepare_threshold": None} if driver.startswith("psycopg_") or driver == "psycopg" else {}
         self._lock = threading.Lock()
         url = make_url(server.url("postgresql"))
         self._control = psycopg2.connect(host=url.host, port=url.port, user=url.username, dbname=url.database)
@@ -104,8 +105,6 @@ class PostgreSQL:
             (select oid from pg_database where datname = %s)"""
         statements: Counter[str] = Counter()
         for query, count in self.ask(calls, DATABASE):
-            if query == "DEALLOCATE ALL":
-                commits -= count
             if not self._OF_DRIVERS.match(query):
                 statements[self.normal(query)] += count
         return Said(Ends(commits, rollbacks), sessions, statements)
@@ -125,14 +124,15 @@ class PostgreSQL:
 class MariaDB:
     """`SHOW GLOBAL STATUS`: what clients have sent, whether it failed or not; our control sends none of these.
 
-    PyMySQL sends ROLLBACK whenever it is asked to, and the pool asks after each COMMIT and ROLLBACK. Those are told by
-    what the server last said: whether a transaction was open.
+    PyMySQL sends ROLLBACK whenever it is asked to, and the pool asks after each COMMIT and ROLLBACK. Those, in no
+    transaction, are counted in the driver and left out.
     """
 
     pid = "select connection_id()"
     nonsense = "select * from nowhere"
     makes = "create table deal (id integer primary key auto_increment, title varchar(40) unique, after_id integer)"
     toll = Ends(0, 0)
+    arguments: ClassVar[dict[str, Any]] = {}
     _COUNTED = {
         "SELECT": "Com_select",
         "INSERT": "Com_insert",
@@ -149,23 +149,33 @@ class MariaDB:
         self.url = server.url(f"mariadb+{driver}", DATABASE)
         self._lock = threading.Lock()
         self._idle = 0
-        self._kind, self._rollback = pymysql.connections.Connection, pymysql.connections.Connection.rollback
-        self._kind.rollback = self._rolls_back()  # type: ignore[method-assign]
+        self._kind: Any = pymysql.connections.Connection
+        self._of_driver = {name: getattr(self._kind, name) for name in ("query", "commit", "rollback")}
+        self._watch()
         url = make_url(server.url("mysql"))
         self._control = pymysql.connect(host=url.host, port=url.port or 0, user=url.username, autocommit=None)
         self.ask(f"drop database if exists {DATABASE}")
         self.ask(f"create database {DATABASE}")
 
-    def _rolls_back(self) -> Any:
-        original = self._rollback
+    def _watch(self) -> None:
+        """Count ROLLBACKs sent where nothing was sent since the last COMMIT or ROLLBACK."""
+        query, commit, rollback = (self._of_driver[name] for name in ("query", "commit", "rollback"))
 
-        def rollback(connection: Any) -> None:
-            idle = not connection.server_status & _IN_TRANSACTION
-            original(connection)
+        def asks(connection: Any, *args: Any, **kwargs: Any) -> Any:
+            connection.truth_open = True
+            return query(connection, *args, **kwargs)
+
+        def commits(connection: Any) -> None:
+            commit(connection)
+            connection.truth_open = False
+
+        def rolls_back(connection: Any) -> None:
+            rollback(connection)
             with self._lock:
-                self._idle += idle
+                self._idle += not getattr(connection, "truth_open", False)
+            connection.truth_open = False
 
-        return rollback
+        self._kind.query, self._kind.commit, self._kind.rollback = asks, commits, rolls_back
 
     def ask(self, statement: str) -> Any:
         """All rows."""
@@ -197,7 +207,8 @@ class MariaDB:
 
     def close(self) -> None:
         """Leave the server as it was."""
-        self._kind.rollback = self._rollback  # type: ignore[method-assign]
+        for name, method in self._of_driver.items():
+            setattr(self._kind, name, method)
         self.ask(f"drop database {DATABASE}")
         self._control.close()
 
