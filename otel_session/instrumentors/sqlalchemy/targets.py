@@ -48,11 +48,12 @@ def target_of(engine: Any, proxied: Any = None) -> Attributes:
 
 def _of_url(system: str, url: Any) -> Attributes:
     found: Attributes = {names.DB_SYSTEM_NAME: system}
+    database = url.database if isinstance(url.database, str) else None  # tests put mocks there
     if system == "sqlite":
-        found[names.DB_NAMESPACE] = _sqlite_name(url.database)
+        found[names.DB_NAMESPACE] = _sqlite_name(database)
         return found
-    if url.database:
-        found[names.DB_NAMESPACE] = url.database
+    if database:
+        found[names.DB_NAMESPACE] = database
     query = dict(url.query)
     host = url.host or query.get("host") or query.get("unix_socket")
     _add_server(found, host, url.port or query.get("port") or _DEFAULT_PORTS.get(system))

@@ -283,7 +283,7 @@ class Truth:
     def _compare_units(self) -> None:
         outcomes = self.seen.metric(f"{UNIT}.duration", f"{UNIT}.outcome")
         assert outcomes == self.seen.spans
-        assert outcomes.total() == self.begun.units
+        assert outcomes.total() == self.begun.units, (outcomes, self.begun.units)
         assert self.seen.metric(f"{UNIT}.errors", "error.type") == self.seen.errors
 
     def end(self) -> None:

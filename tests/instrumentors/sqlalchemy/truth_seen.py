@@ -123,16 +123,13 @@ class Begun:
     def __init__(self, engine: Any, normal: Callable[[str], str]) -> None:
         self._engine, self._normal = engine, normal
         self._lock = threading.Lock()
-        self._transactions: set[int] = set()
         self.units = 0
         self.failed: Counter[str] = Counter()
         event.listen(Session, "after_begin", self._begun)
         event.listen(engine, "handle_error", self._errs)
 
     def _begun(self, _session: Session, transaction: Any, _connection: Any) -> None:
-        if transaction.parent is None or not transaction.parent._connections:
-            while transaction.parent is not None:
-                transaction = transaction.parent
+        if transaction.parent is None:
             with self._lock:
                 self.units += 1
 
