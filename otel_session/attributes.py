@@ -53,6 +53,8 @@ DB_COLLECTION_NAME = "db.collection.name"
 DB_QUERY_TEXT = "db.query.text"
 DB_QUERY_SUMMARY = "db.query.summary"
 DB_RESPONSE_STATUS_CODE = "db.response.status_code"
+DB_TRANSACTION_ENDS = frozenset({"COMMIT", "ROLLBACK", "COMMIT PREPARED", "ROLLBACK PREPARED", "PREPARE TRANSACTION"})
+"""Spans of these names end a transaction: they are counted as no statement."""
 METRIC_DB_CLIENT_OPERATION_DURATION = "db.client.operation.duration"
 
 # --- Units of work: what an ORM session does from its first connection to its end ---

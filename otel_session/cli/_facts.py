@@ -36,10 +36,23 @@ def status_code(span: SpanView) -> int | None:
 
 
 def label(span: SpanView) -> str:
-    """`GET /deals/<int:deal_id>` for HTTP served, the query summary for a statement, else the span's name."""
+    """`GET /deals/<int:deal_id>` for HTTP served, a statement's query summary, `unit of work`, else the span's name."""
     if span.kind == "SERVER" and method(span) and route(span):
         return f"{method(span)} {route(span)}"
+    if span.name == names.SPAN_UNIT_OF_WORK:
+        return "unit of work"
     return text(span.attributes, names.DB_QUERY_SUMMARY) or span.name or "(no name)"
+
+
+def unit_outcome(span: SpanView) -> str:
+    """How a unit of work ended, `""` for any other span."""
+    return text(span.attributes, names.UNIT_OUTCOME) if span.name == names.SPAN_UNIT_OF_WORK else ""
+
+
+def unit_changes(span: SpanView) -> str:
+    """What a unit of work wrote: `2 new, 1 changed, 1 deleted`; `""` when nothing."""
+    counts = ((names.UNIT_NEW, "new"), (names.UNIT_DIRTY, "changed"), (names.UNIT_DELETED, "deleted"))
+    return ", ".join(f"{span.attributes[key]} {word}" for key, word in counts if span.attributes.get(key))
 
 
 def is_statement(span: SpanView) -> bool:

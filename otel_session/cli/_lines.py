@@ -176,11 +176,17 @@ def _late(at_ns: int, place: Place) -> str:
     return "(after the end)" if place.parent is not None and at_ns > place.parent.end_ns else ""
 
 
+_OUTCOME_STYLES = {"rollback": "yellow", "leaked": "error", "close": "dim"}
+
+
 def _outcome(span: SpanView) -> list[Piece]:
     code, batch = facts.status_code(span), text(span.attributes, names.DB_OPERATION_BATCH_SIZE)
     pieces = [Piece(f" (batch of {batch})" if batch else "", "dim")]
     if code is not None:
         pieces.append(Piece(f" → {code}", "error" if code >= 500 else "yellow" if code >= 400 else ""))
+    if outcome := facts.unit_outcome(span):
+        pieces.append(Piece(f" → {outcome}", _OUTCOME_STYLES.get(outcome, "")))
+        pieces.append(Piece(f"  {facts.unit_changes(span)}".rstrip(), "dim"))
     if span.is_error and not span.is_request:
         pieces.append(Piece(f"  {facts.own_error(span) or 'failed'}", "red", flex=True))
     return pieces

@@ -7,6 +7,7 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind
 
+from otel_session import attributes as names
 from otel_session.exceptions import StoreError
 from otel_session.exporters.local import LocalLogExporter, LocalSpanExporter
 from otel_session.exporters.local_rows import ERROR_SEVERITY, log_row, span_row
@@ -61,7 +62,8 @@ def _span_item(ended: Any, origin: Origin, body: bytes) -> SpanRow:
     name, kind, trace_id, span_id, parent, start_ns, end_ns, session_id, error, confirmed = ended
     flags = FLAG_ERROR if error else 0
     if kind is SpanKind.CLIENT:  # whatever of ours calls somebody is a statement
-        flags |= FLAG_STATEMENT
+        if name not in names.DB_TRANSACTION_ENDS:
+            flags |= FLAG_STATEMENT
     elif kind is SpanKind.SERVER:
         flags |= FLAG_REQUEST
     if confirmed:

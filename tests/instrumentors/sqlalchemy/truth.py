@@ -236,7 +236,8 @@ class Truth:
     def _look(self) -> None:
         self.looks += 1
         used, idle = states(self.seen.telemetry, POOL)
-        assert settles(self.server, used + idle) == used + idle, (used, idle, self.crew.sync_engine.pool.status())
+        found = settles(self.server, used + idle)
+        assert found == used + idle, (found, used, idle)
         assert sum(held.pool == POOL for held in held_connections()) == used
 
     def _rest(self) -> None:

@@ -52,7 +52,8 @@ class Said:
 class PostgreSQL:
     """`pg_stat_database`, `pg_stat_statements` and `pg_stat_activity`, asked from another database.
 
-    psycopg prepares nothing here: it would send DEALLOCATE ALL after a ROLLBACK, in a transaction that nothing lists.
+    Drivers prepare nothing here: psycopg would send DEALLOCATE ALL after a ROLLBACK, in a transaction that nothing lists;
+    and of a SAVEPOINT that is prepared once PostgreSQL 15 counts the first execution only.
 
     Attributes:
         arguments: For the driver's `connect()`.
@@ -60,19 +61,23 @@ class PostgreSQL:
     """
 
     toll = Ends(1, 0)
+    _ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
+        "psycopg": {"prepare_threshold": None},
+        "asyncpg": {"prepared_statement_cache_size": 0},
+    }
     pid = "select pg_backend_pid()"
     nonsense = "select * from nowhere"
     makes = """
         create table deal (id serial primary key, title varchar(40) unique,
         after_id integer references deal (id) deferrable initially deferred)"""
-    # Sent by drivers on their own account, and when they connect.
-    _OF_DRIVERS = re.compile(r"BEGIN|COMMIT|ROLLBACK;?$|DEALLOCATE|.*\bpg_(catalog\.pg_)?type\b", re.I | re.S)
+    # Sent by drivers to begin and end transactions, and by the server itself to check foreign keys.
+    _OF_OTHERS = re.compile(r"(BEGIN|COMMIT|ROLLBACK)( ISOLATION.*)?;?$|SELECT \$\d FROM ONLY .* FOR KEY SHARE OF x$")
 
     def __init__(self, server: Server, driver: str) -> None:
         import psycopg2
 
         self.url = server.url(f"postgresql+{driver}", DATABASE)
-        self.arguments = {"prepare_threshold": None} if driver.startswith("psycopg_") or driver == "psycopg" else {}
+        self.arguments = self._ARGUMENTS.get(driver.removesuffix("_async"), {})
         self._lock = threading.Lock()
         url = make_url(server.url("postgresql"))
         self._control = psycopg2.connect(host=url.host, port=url.port, user=url.username, dbname=url.database)
@@ -105,7 +110,7 @@ class PostgreSQL:
             (select oid from pg_database where datname = %s)"""
         statements: Counter[str] = Counter()
         for query, count in self.ask(calls, DATABASE):
-            if not self._OF_DRIVERS.match(query):
+            if not self._OF_OTHERS.match(query):
                 statements[self.normal(query)] += count
         return Said(Ends(commits, rollbacks), sessions, statements)
 
