@@ -52,7 +52,7 @@ def unit_outcome(span: SpanView) -> str:
 def unit_changes(span: SpanView) -> str:
     """What a unit of work wrote: `2 new, 1 changed, 1 deleted`; `""` when nothing."""
     counts = ((names.UNIT_NEW, "new"), (names.UNIT_DIRTY, "changed"), (names.UNIT_DELETED, "deleted"))
-    return ", ".join(f"{span.attributes[key]} {word}" for key, word in counts if span.attributes.get(key))
+    return ", ".join(f"{text(span.attributes, key)} {word}" for key, word in counts if span.attributes.get(key))
 
 
 def is_statement(span: SpanView) -> bool:

@@ -1,6 +1,15 @@
-"""Statements of SQLAlchemy's tests that ours tells of otherwise than a witness at the cursor, each with its reason.
-
-By test: how many more (or fewer) were told of, the text, and the number of parameter sets.
-"""
+"""What is known of SQLAlchemy's tests, each with its reason: nothing else may differ."""
 
 DIFFERENCES: dict[str, tuple[tuple[int, str, int], ...]] = {}
+"""Statements that ours tells of otherwise than the witness saw, by test: how many more (or fewer) were told of, the
+text, and the number of parameter sets. There are none."""
+
+NOT_REPEATABLE = (
+    # Objects without an order among them are flushed, or reflected, by their addresses in memory.
+    "test/orm/test_unitofworkv2.py::SingleCycleM2MTest::test_many_to_many_one",
+    "test/ext/declarative/test_reflection.py::DeferredReflectionTest::",
+)
+"""Beginnings of the ids of tests that send more or fewer statements from one run to the next, without ours too.
+
+More of them send the same number of others (columns in another order); what ours tells is compared with what was sent
+in the same run."""

@@ -4,12 +4,12 @@ It runs in an environment that has SQLAlchemy, pytest and our wheel, and imports
 it. After each test, what ours told of is compared with what a witness saw; the report is JSON.
 """
 
-import hashlib
 import json
 import pathlib
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ _RANK = ("passed", "skipped", "failed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--ours", action="store_true", help="switch our instrumentor on")
+    parser.addoption("--leaves", action="store_true", help="with --ours: as in production, without spans of the SDK's")
     parser.addoption("--report", type=pathlib.Path, required=True, help="the file to write")
 
 
@@ -37,7 +38,7 @@ class _Run:
         self._path: pathlib.Path = config.getoption("report")
         self._outcomes: dict[str, str] = {}
         self._reasons: dict[str, str] = {}
-        self._sent: dict[str, tuple[int, str]] = {}
+        self._sent: dict[str, int] = {}
         self._differences: dict[str, list[Any]] = {}
         self._left_current: list[str] = []
         self._statements = 0
@@ -46,16 +47,19 @@ class _Run:
         if config.getoption("ours"):
             from telemetry import Telemetry
 
-            self._telemetry = Telemetry()
+            self._telemetry = Telemetry(leaves=config.getoption("leaves"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._compare("(between tests)")
         random.seed(0)
-        try:
-            return (yield)
-        finally:
-            self._compare(item.nodeid)
+        with self._telemetry.around() if self._telemetry is not None else nullcontext():
+            try:
+                return (yield)
+            finally:
+                if self._telemetry is not None and self._telemetry.left_current():
+                    self._left_current.append(item.nodeid)
+                self._compare(item.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         before = self._outcomes.get(report.nodeid, "passed")
@@ -91,8 +95,7 @@ class _Run:
         sent, all_sent = self._witness.take()
         self._statements += sum(sent.values())
         if all_sent and not test.startswith("("):
-            digest = hashlib.sha256(repr(sorted(all_sent.items())).encode()).hexdigest()[:16]
-            self._sent[test] = sum(all_sent.values()), digest
+            self._sent[test] = sum(all_sent.values())
         if self._telemetry is None:
             return
         from telemetry import normalised
@@ -102,9 +105,6 @@ class _Run:
             found: Counter[Any] = told
             found.subtract(expected)
             self._differences.setdefault(test, []).extend([count, *what] for what, count in found.items() if count)
-        self._telemetry.listen_again()
-        if self._telemetry.left_current():
-            self._left_current.append(test)
 
 
 def _has_greenlet() -> bool:

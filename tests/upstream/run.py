@@ -21,12 +21,16 @@ _TIMEOUT_S = 3600
 
 
 def report(
-    python: pathlib.Path, folder: pathlib.Path, parts: tuple[str, ...], *, ours: bool, database: str = "sqlite"
+    python: pathlib.Path,
+    folder: pathlib.Path,
+    parts: tuple[str, ...],
+    *switches: str,
+    database: str = "sqlite",
 ) -> dict[str, Any]:
     """What the plug-in wrote after one run of some of the tests."""
     with tempfile.TemporaryDirectory() as scratch:
         written = pathlib.Path(scratch) / "report.json"
-        options = ["-p", "plugin", "--report", str(written), *(["--ours"] if ours else []), "--db", database]
+        options = ["-p", "plugin", "--report", str(written), *switches, "--db", database]
         quiet = ["-p", "no:cacheprovider", "-qq", "-r", "N", "--tb", "short", "--maxfail", "1000000"]
         done = subprocess.run(
             # Without the user's site, its conftest.py leaves `sys.path` alone, and the installed SQLAlchemy is tested.
@@ -43,12 +47,13 @@ def report(
 
 
 def compared(
-    version: str, *parts: str, greenlet: bool = True, database: str = "sqlite"
+    version: str, *parts: str, greenlet: bool = True, database: str = "sqlite", leaves: bool = False
 ) -> Comparison:
     """Run some of the tests twice."""
     python = python_for(version, greenlet=greenlet)
     folder = tests_of(python)
-    without, ours = (report(python, folder, parts, ours=on, database=database) for on in (False, True))
+    without = report(python, folder, parts, database=database)
+    ours = report(python, folder, parts, "--ours", *(["--leaves"] if leaves else []), database=database)
     return Comparison(without, ours)
 
 
@@ -63,16 +68,17 @@ def main() -> int:
     parser.add_argument("--part", action="append", help="a folder or file of SQLAlchemy's, such as test/engine")
     parser.add_argument("--without-greenlet", action="store_true", help="in an environment that has none (2.1)")
     parser.add_argument("--db", default="sqlite", help="as SQLAlchemy's setup.cfg calls it: sqlite, aiosqlite")
-    parser.add_argument("--without", action="store_true", help="only the run without ours: which tests fail by themselves")
+    parser.add_argument("--leaves", action="store_true", help="ours as in production, without spans of the SDK's")
+    parser.add_argument("--without", action="store_true", help="only without ours: which tests fail by themselves")
     asked = parser.parse_args()
     parts, greenlet = tuple(asked.part or PARTS), not asked.without_greenlet
     if asked.without:
         python = python_for(asked.version, greenlet=greenlet)
-        alone = report(python, tests_of(python), parts, ours=False, database=asked.db)
+        alone = report(python, tests_of(python), parts, database=asked.db)
         print("\n".join(f"failed: {test}" for test, outcome in alone["outcomes"].items() if outcome == "failed"))
         print(f"{len(alone['outcomes'])} tests")
         return 0
-    found = compared(asked.version, *parts, greenlet=greenlet, database=asked.db)
+    found = compared(asked.version, *parts, greenlet=greenlet, database=asked.db, leaves=asked.leaves)
     print(found.table())
     return 1 if found.wrong() else 0
 

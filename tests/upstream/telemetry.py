@@ -4,22 +4,26 @@ import gc
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.event.base import _Dispatch
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
 from otel_session import attributes as names
 from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor
 from otel_session.instrumentors.sqlalchemy.statements import read
+from otel_session.wire.encoders import Branch, EncodingSpanProcessor
 
 Statement = tuple[str, int]
 
@@ -46,14 +50,30 @@ class _Spans(SpanProcessor):
         self.statements: Counter[Statement] = Counter()
 
     def on_start(self, span: Any, parent_context: Any = None) -> None:
-        self.started[_kind(span)] += 1
+        self.started[_kind(span.name, span.attributes)] += 1
 
     def on_end(self, span: Any) -> None:
-        kind = _kind(span)
+        self.has_ended(span.name, span.attributes)
+
+    def has_ended(self, name: str, about: Mapping[str, Any]) -> None:
+        kind = _kind(name, about)
         self.ended[kind] += 1
         if kind == "statement":
-            about = span.attributes
             self.statements[about[names.DB_QUERY_TEXT], about.get(names.DB_OPERATION_BATCH_SIZE, 1)] += 1
+
+
+class _Lane:
+    """Where encoded spans are put, leaves among them: those have never been a span of the SDK's."""
+
+    closed = False
+
+    def __init__(self, spans: _Spans) -> None:
+        self._spans = spans
+
+    def put(self, _origin: Any, body: bytes, _size: int) -> None:
+        span = Span.FromString(body)
+        about = {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
+        self._spans.has_ended(span.name, about)
 
 
 class _Records(logging.Handler):
@@ -68,34 +88,60 @@ class _Records(logging.Handler):
 
 
 class Telemetry:
-    """Ours, switched on, with everything kept in memory."""
+    """Ours, switched on, with everything kept in memory.
 
-    def __init__(self) -> None:
+    Args:
+        leaves: Let nobody listen but our own encoder, and have each test under a request's span: then statements and
+            units of work go the short way, without a span of the SDK's.
+    """
+
+    def __init__(self, *, leaves: bool = False) -> None:
         self._spans, self._records, self._reader = _Spans(), _Records(), InMemoryMetricReader()
         for logger in ("otel_session", "opentelemetry"):
             logging.getLogger(logger).addHandler(self._records)
         tracers = TracerProvider(id_generator=_Ids(), shutdown_on_exit=False)
-        tracers.add_span_processor(self._spans)
+        if leaves:
+            encoder: Any = EncodingSpanProcessor()
+            encoder.add(Branch(_Lane(self._spans), None, lambda _ended, _origin, body: body))  # type: ignore[arg-type]
+            tracers.add_span_processor(encoder)
+        else:
+            tracers.add_span_processor(self._spans)
+        self._request = tracers.get_tracer("tests").start_span("request") if leaves else trace.INVALID_SPAN
         meters = MeterProvider([self._reader], shutdown_on_exit=False)
         self._instrumentor = SQLAlchemyInstrumentor()
         self._instrumentor.instrument(tracer_provider=tracers, meter_provider=meters)
         self._listeners = list(_listeners(self._instrumentor))
+        self._outlive_clearing()
 
-    def listen_again(self) -> None:
-        """Put our listeners back: SQLAlchemy's tests clear everybody's, by `SessionEvents._clear()` and the like."""
+    def _listen_again(self) -> None:
         for target, name, listener in self._listeners:
             if not event.contains(target, name, listener):
                 event.listen(target, name, listener)
+
+    def _outlive_clearing(self) -> None:
+        """Keep our listeners: SQLAlchemy's tests clear everybody's, by `SessionEvents._clear()` and the like."""
+        original: Any = _Dispatch._clear
+
+        def _clear(dispatch: Any) -> None:
+            original(dispatch)
+            self._listen_again()
+
+        _Dispatch._clear = _clear
 
     def take(self) -> Counter[Statement]:
         """The statements told of since the last time."""
         found, self._spans.statements = self._spans.statements, Counter()
         return found
 
-    @staticmethod
-    def left_current() -> bool:
-        """Whether a span stayed current where none was."""
-        return trace.get_current_span() is not trace.INVALID_SPAN
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """Where a test is run."""
+        with trace.use_span(self._request):
+            yield
+
+    def left_current(self) -> bool:
+        """Whether another span stayed current, at the end of `around`."""
+        return trace.get_current_span() is not self._request
 
     def end(self) -> dict[str, Any]:
         """Switch it off; gives what is to be zero or equal."""
@@ -143,7 +189,7 @@ def normalised(sent: Counter[Statement]) -> Counter[Statement]:
     return found
 
 
-def _kind(span: Any) -> str:
-    if span.name == names.SPAN_UNIT_OF_WORK:
+def _kind(name: str, about: Mapping[str, Any]) -> str:
+    if name == names.SPAN_UNIT_OF_WORK:
         return "unit"
-    return "statement" if names.DB_QUERY_TEXT in span.attributes else "other"
+    return "statement" if names.DB_QUERY_TEXT in about else "other"

@@ -15,6 +15,10 @@ from otel_session.instrumentors.sqlalchemy.units import Unit
 class OrmSessions:
     """Counts ORM sessions. A closed one that is used again counts as another one. Safe from any thread.
 
+    Args:
+        lost: Called with the unit of work of an ORM session that was collected.
+        cut_off: Called with one whose end was not told: its ROLLBACK failed, mostly for a connection that is dead.
+
     Attributes:
         made: How many were created.
         ended: How many were closed, or collected without that.
@@ -22,8 +26,8 @@ class OrmSessions:
         units: The units of work that are open, by the `id()` of their ORM session.
     """
 
-    def __init__(self, lost: Callable[[Unit], None]) -> None:
-        self._tell_lost = lost
+    def __init__(self, lost: Callable[[Unit], None], cut_off: Callable[[Unit], None]) -> None:
+        self._tell_lost, self._tell_cut_off = lost, cut_off
         self._here: dict[int, weakref.ref[Any]] = {}
         self.units: dict[int, Unit] = {}
         self._used: set[int] = set()
@@ -55,13 +59,19 @@ class OrmSessions:
             self._used.discard(id(orm_session))
             if self._here.pop(id(orm_session), None) is not None:
                 self.ended += 1
+        unit = self.units.pop(id(orm_session), None)
+        if unit is not None:
+            self._tell_cut_off(unit)
 
     def begin(self, orm_session: Any, unit: Unit) -> bool:
         """Remember which unit of work it is in; gives whether it is its first."""
         key = id(orm_session)
         if key not in self._here:
             self.created(orm_session)
+        before = self.units.get(key)
         self.units[key] = unit
+        if before is not None:
+            self._tell_cut_off(before)
         first = key not in self._used
         self._used.add(key)
         return first

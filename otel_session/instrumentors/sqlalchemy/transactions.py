@@ -53,6 +53,8 @@ def _around(original: Callable[..., Any], name: str, target: Target, recorder: Q
             result = original(connection, *args, **kwargs)
         except BaseException as error:
             _ended(unit, name, target, start_ns, error)
+            if name == ROLLBACK:  # the connection is dead
+                owner.__dict__.pop(KEY, None)
             raise
         _ended(unit, name, target, start_ns, None, undone=undone)
         if owner is connection:

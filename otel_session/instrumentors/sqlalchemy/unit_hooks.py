@@ -33,7 +33,7 @@ class UnitHooks:
     def __init__(self, signals: UnitSignals) -> None:
         self.signals = signals
         self.active = False
-        self.orm_sessions = OrmSessions(self._lost)
+        self.orm_sessions = OrmSessions(self._lost, self._end)
         self._patches = Patches()
         self._bracketed = False
 
@@ -219,11 +219,13 @@ class UnitHooks:
             unit = transaction.__dict__.pop(KEY, None)
             if unit is not None:
                 self.orm_sessions.units.pop(id(orm_session), None)
-                outcome = COMMIT if unit.committed else ROLLBACK if unit.rolled_back else CLOSE
-                unit.let_go()
-                self.signals.end(unit, outcome)
+                self._end(unit)
         except Exception:
             report("UnitHooks.after_transaction_end")
+
+    def _end(self, unit: Unit) -> None:
+        unit.let_go()
+        self.signals.end(unit, COMMIT if unit.committed else ROLLBACK if unit.rolled_back else CLOSE)
 
     def _lost(self, unit: Unit) -> None:
         """An ORM session was collected while its unit of work was open."""

@@ -62,7 +62,7 @@ class Threads:
         self, server: PostgreSQL | MariaDB, workers: list[Worker], works: list[truth_work.Work], seen: Seen
     ) -> None:
         # There is room for everybody, and for what leaks meanwhile.
-        room = {"pool_size": len(workers) // 2, "max_overflow": 3 * len(workers)}
+        room = {"pool_size": len(workers), "max_overflow": 2 * len(workers)}
         self.engine: Any = self.make_engine(
             server.url, **room, pool_logging_name=POOL, connect_args=server.arguments
         )

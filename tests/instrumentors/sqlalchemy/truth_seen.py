@@ -11,7 +11,9 @@ from typing import Any
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from sqlalchemy import event
-from sqlalchemy.orm import Session
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 import otel_session
 from otel_session import testing
@@ -22,6 +24,7 @@ from otel_session.wire.encoders import Branch, EncodingSpanProcessor
 UNIT = "sqlalchemy.unit_of_work"
 _ERROR = 2
 _TEXT = "db.query.text"
+_MARKED = (SessionTransaction, Connection, PoolProxiedConnection, ConnectionPoolEntry)
 
 
 class _Lane:
@@ -106,7 +109,7 @@ class Seen:
         sessions = hooks.orm_sessions
         marked = sum(1 for found in gc.get_objects() if _is_marked(found))
         return {
-            "units": len(sessions._units),
+            "units": len(sessions.units),
             "orm sessions": len(sessions._here) + len(sessions._used),
             "marks": marked,
             "held": len(otel_session.held_connections()),
@@ -114,7 +117,7 @@ class Seen:
 
 
 def _is_marked(found: Any) -> bool:
-    return type(found).__module__.startswith("sqlalchemy.") and KEY in getattr(found, "__dict__", ())
+    return isinstance(found, _MARKED) and KEY in found.__dict__
 
 
 class Begun:
