@@ -76,6 +76,8 @@ class Recovery:
                 self._failed(attempt, error)
             finally:
                 _recovering.reset(token)
+        if attempt.outcome == RECOVERED:
+            _count()
         return attempt
 
     def _load(self, state: Any, key: str, attempt: Attempt) -> None:
@@ -103,6 +105,13 @@ class Recovery:
             if not self._told:
                 self._told = True
                 _log.error("Detached instances are not recovered. %s", error)
+
+
+def _count() -> None:
+    """One more for the request that this is done in."""
+    identity = here.current()
+    if identity is not None and identity.work is not None:
+        identity.work.recoveries += 1
 
 
 def _refused(reason: str) -> Attempt:
