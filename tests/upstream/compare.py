@@ -79,11 +79,13 @@ class Comparison:
             ("tests with a known difference", "", len(self.ours["differences"]) - len(self.unexplained())),
             ("spans started", "", sum(self.ours["spans_started"].values())),
             ("spans ended", "", sum(self.ours["spans_ended"].values())),
-            ("units of work begun", "", self.ours["spans_started"].get("unit", 0)),
+            ("of them leaves, written at their end", "", self.ours["leaves"]),
+            ("units of work begun as spans", "", self.ours["spans_started"].get("unit", 0)),
             *((f"units of work ended by {how}", "", n) for how, n in sorted(self.ours["outcomes_of_units"].items())),
         ]
         title = f"SQLAlchemy {self.ours['sqlalchemy']}{'' if self.ours['greenlet'] else ' without greenlet'}"
         lines = [title, *(f"{name:40}{before!s:>10}{after!s:>10}" for name, before, after in rows)]
+        lines += [f"  raw: {place:60}{n:>8}" for place, n in list(self.ours["raw"].items())[:_SHOWN]]
         for name, found in self.wrong().items():
             lines += [f"{name}:", *_listed(found)]
         for test in self.newly_failing()[:_SHOWN]:

@@ -24,6 +24,7 @@ from otel_session import attributes as names
 from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor
 from otel_session.instrumentors.sqlalchemy.statements import read
 from otel_session.wire.encoders import Branch, EncodingSpanProcessor
+from otel_session.wire.leaves import Leaf
 
 Statement = tuple[str, int]
 
@@ -48,6 +49,7 @@ class _Spans(SpanProcessor):
         self.started: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self.statements: Counter[Statement] = Counter()
+        self.leaves = 0
 
     def on_start(self, span: Any, parent_context: Any = None) -> None:
         self.started[_kind(span.name, span.attributes)] += 1
@@ -70,7 +72,9 @@ class _Lane:
     def __init__(self, spans: _Spans) -> None:
         self._spans = spans
 
-    def put(self, _origin: Any, body: bytes, _size: int) -> None:
+    def put(self, _origin: Any, item: tuple[Any, bytes], _size: int) -> None:
+        ended, body = item
+        self._spans.leaves += type(ended) is Leaf
         span = Span.FromString(body)
         about = {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
         self._spans.has_ended(span.name, about)
@@ -102,7 +106,7 @@ class Telemetry:
         tracers = TracerProvider(id_generator=_Ids(), shutdown_on_exit=False)
         if leaves:
             encoder: Any = EncodingSpanProcessor()
-            encoder.add(Branch(_Lane(self._spans), None, lambda _ended, _origin, body: body))  # type: ignore[arg-type]
+            encoder.add(Branch(_Lane(self._spans), None, lambda ended, _origin, body: (ended, body)))  # type: ignore[arg-type]
             tracers.add_span_processor(encoder)
         else:
             tracers.add_span_processor(self._spans)
@@ -159,6 +163,7 @@ class Telemetry:
             **found,
             "spans_started": dict(self._spans.started),
             "spans_ended": dict(self._spans.ended),
+            "leaves": self._spans.leaves,
             "complaints": self._records.lines,
         }
 

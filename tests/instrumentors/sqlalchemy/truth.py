@@ -22,175 +22,21 @@ MariaDB counts what it is sent, whether it succeeds or not; a killed transaction
 """
 
 import argparse
-import asyncio
-import contextlib
 import gc
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError, SAWarning
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import SAWarning
 
-import otel_session
 from otel_session import held_connections
 from tests.instrumentors.sqlalchemy import truth_servers, truth_work
 from tests.instrumentors.sqlalchemy.pools import states
+from tests.instrumentors.sqlalchemy.truth_crew import ASYNCHRONOUS, POOL, ROUND, Tasks, Threads
 from tests.instrumentors.sqlalchemy.truth_seen import UNIT, Begun, Seen, watching
 from tests.instrumentors.sqlalchemy.truth_servers import Ends, MariaDB, PostgreSQL, Said, settles
-from tests.instrumentors.sqlalchemy.truth_work import COMMIT, ENDS, ROLLBACK, OopsError, Worker
+from tests.instrumentors.sqlalchemy.truth_work import Worker
 from tests.servers import Server, run_mariadb, run_postgresql
-
-POOL = "truth"
-ASYNCHRONOUS = ("asyncpg", "psycopg_async")
-_ROUND = 125  # operations of each worker between two looks
-_LEAK_EVERY, _COLLECT_EVERY = 50, 4
-_SUPPRESSED = (DBAPIError, OopsError)
-
-
-class Threads:
-    """Workers on threads, with synchronous ORM sessions."""
-
-    make_engine: Any = staticmethod(create_engine)
-
-    def __init__(
-        self, server: PostgreSQL | MariaDB, workers: list[Worker], works: list[truth_work.Work], seen: Seen
-    ) -> None:
-        # There is room for everybody, and for what leaks meanwhile.
-        room = {"pool_size": len(workers), "max_overflow": 2 * len(workers)}
-        self.engine: Any = self.make_engine(
-            server.url, **room, pool_logging_name=POOL, connect_args=server.arguments
-        )
-        self.sync_engine = getattr(self.engine, "sync_engine", self.engine)
-        self.workers, self.works = workers, works
-        self.tracer = seen.provider.get_tracer("application")
-        self.held: dict[Worker, Any] = {}
-        self._threads = ThreadPoolExecutor(len(workers))
-
-    def all_at_once(self, act: Callable[[Worker], Any]) -> None:
-        """Have every worker act, and wait for all."""
-        list(self._threads.map(act, self.workers))
-
-    def work(self, worker: Worker) -> None:
-        """One worker's part of a round; half of them hold a unit of work open at its end."""
-        for number in range(_ROUND):
-            work = worker.random.choice(self.works)
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(otel_session.bound_session(f"session-{worker.number}"))
-                if worker.random.random() < 0.8:
-                    stack.enter_context(self.tracer.start_as_current_span("request"))
-                if number % _LEAK_EVERY == worker.number:
-                    truth_work.leaked(Session(self.engine), worker)
-                else:
-                    self.perform(work, worker)
-            if number % _LEAK_EVERY == worker.number and worker.number % _COLLECT_EVERY == 0:
-                gc.collect()
-        if worker.random.random() < 0.5:
-            with otel_session.bound_session(f"session-{worker.number}"):
-                orm = self.held[worker] = Session(self.engine)
-                worker.write(orm)
-
-    def perform(self, work: truth_work.Work, worker: Worker) -> None:
-        """One piece of work."""
-        with contextlib.suppress(*_SUPPRESSED), Session(self.engine) as orm:
-            end = work(orm, worker)
-            if end == COMMIT:
-                orm.commit()
-            elif end == ROLLBACK:
-                orm.rollback()
-
-    def let_go(self, worker: Worker) -> None:
-        """End what was held; mostly on another thread than it was begun on."""
-        orm = self.held.pop(worker, None)
-        if orm is not None:
-            end = worker.random.choice(ENDS)
-            if end != truth_work.CLOSE:
-                getattr(orm, end)()
-            orm.close()
-
-    def run_sync(self, act: Callable[[Any], Any]) -> None:
-        """Call with a connection, in a transaction."""
-        with self.engine.begin() as connection:
-            act(connection)
-
-    def dispose(self) -> None:
-        """Close the connections."""
-        self.engine.dispose()
-
-    def close(self) -> None:
-        """End."""
-        self._threads.shutdown()
-
-
-class Tasks(Threads):
-    """Workers as asyncio tasks, with asynchronous ORM sessions."""
-
-    make_engine = staticmethod(create_async_engine)
-
-    def __init__(self, *args: Any) -> None:
-        self._loop = asyncio.new_event_loop()
-        super().__init__(*args)
-
-    def all_at_once(self, act: Callable[[Worker], Any]) -> None:
-        async def gather() -> None:
-            await asyncio.gather(*(act(worker) for worker in self.workers))
-
-        self._loop.run_until_complete(gather())
-
-    async def work(self, worker: Worker) -> None:
-        for number in range(_ROUND):
-            work = worker.random.choice(self.works)
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(otel_session.bound_session(f"session-{worker.number}"))
-                if worker.random.random() < 0.8:
-                    stack.enter_context(self.tracer.start_as_current_span("request"))
-                if number % _LEAK_EVERY == worker.number:
-                    await AsyncSession(self.engine).run_sync(truth_work.leaked, worker)
-                else:
-                    await self.perform(work, worker)
-            if number % _LEAK_EVERY == worker.number and worker.number % _COLLECT_EVERY == 0:
-                gc.collect()
-        if worker.random.random() < 0.5:
-            with otel_session.bound_session(f"session-{worker.number}"):
-                orm = self.held[worker] = AsyncSession(self.engine)
-                await orm.run_sync(worker.write)
-
-    async def perform(self, work: truth_work.Work, worker: Worker) -> None:
-        with contextlib.suppress(*_SUPPRESSED):
-            async with AsyncSession(self.engine) as orm:
-                end = await orm.run_sync(work, worker)
-                if end == COMMIT:
-                    await orm.commit()
-                elif end == ROLLBACK:
-                    await orm.rollback()
-
-    async def let_go(self, worker: Worker) -> None:
-        orm = self.held.pop(worker, None)
-        if orm is not None:
-            end = worker.random.choice(ENDS)
-            if end != truth_work.CLOSE:
-                await getattr(orm, end)()
-            await orm.close()
-
-    def run_sync(self, act: Callable[[Any], Any]) -> None:
-        async def inside() -> None:
-            async with self.engine.begin() as connection:
-                await connection.run_sync(act)
-
-        self._loop.run_until_complete(inside())
-
-    def dispose(self) -> None:
-        self._loop.run_until_complete(self.engine.dispose())
-        self._loop.run_until_complete(asyncio.sleep(0))
-
-    def close(self) -> None:
-        super().close()
-        self._loop.close()
 
 
 class Truth:
@@ -236,13 +82,13 @@ class Truth:
     def _look(self) -> None:
         self.looks += 1
         used, idle = states(self.seen.telemetry, POOL)
-        found = settles(self.server, used + idle)
+        found = settles(self.server, used + idle, self.crew.wait)
         assert found == used + idle, (found, used, idle)
         assert sum(held.pool == POOL for held in held_connections()) == used
 
     def _rest(self) -> None:
         self.crew.dispose()
-        assert settles(self.server, 0) == 0
+        assert settles(self.server, 0, self.crew.wait) == 0
 
     def _check_toll(self) -> None:
         """What a connection costs that nobody uses is what the paper says."""
@@ -307,7 +153,7 @@ def run(server: Server, driver: str, *, operations: int, workers: int = 16, leav
         crew = (Tasks if driver in ASYNCHRONOUS else Threads)(database, everybody, works, seen)
         try:
             truth = Truth(database, seen, crew)
-            for _ in range(-(-operations // (_ROUND * workers))):
+            for _ in range(-(-operations // (ROUND * workers))):
                 truth.round()
             truth.end()
         finally:

@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -52,8 +52,8 @@ class Said:
 class PostgreSQL:
     """`pg_stat_database`, `pg_stat_statements` and `pg_stat_activity`, asked from another database.
 
-    Drivers prepare nothing here: psycopg would send DEALLOCATE ALL after a ROLLBACK, in a transaction that nothing lists;
-    and of a SAVEPOINT that is prepared once PostgreSQL 15 counts the first execution only.
+    Drivers prepare nothing here: psycopg would send DEALLOCATE ALL after a ROLLBACK, in a transaction that nothing
+    lists; and of a SAVEPOINT that is prepared once PostgreSQL 15 counts the first execution only.
 
     Attributes:
         arguments: For the driver's `connect()`.
@@ -96,7 +96,8 @@ class PostgreSQL:
 
     def kill(self, pid: int) -> None:
         """End a connection, and wait until it is gone."""
-        assert self.ask("select pg_terminate_backend(%s, 5000)", pid) == [(True,)]
+        self.ask("select pg_terminate_backend(%s)", pid)  # with a time to wait it looks every 100 ms only
+        _until(lambda: not self.ask("select 1 from pg_stat_activity where pid = %s", pid))
 
     def connections(self) -> int:
         """How many there are."""
@@ -138,7 +139,7 @@ class MariaDB:
     makes = "create table deal (id integer primary key auto_increment, title varchar(40) unique, after_id integer)"
     toll = Ends(0, 0)
     arguments: ClassVar[dict[str, Any]] = {"ssl_disabled": True}  # else each connection reads the certificates
-    _COUNTED = {
+    _COUNTED: ClassVar[dict[str, str]] = {
         "SELECT": "Com_select",
         "INSERT": "Com_insert",
         "UPDATE": "Com_update",
@@ -191,10 +192,7 @@ class MariaDB:
     def kill(self, pid: int) -> None:
         """End a connection, and wait until it is gone."""
         self.ask(f"kill {pid}")
-        deadline = time.monotonic() + _GONE_S
-        while any(row[0] == pid for row in self.ask("show processlist")):
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        _until(lambda: all(row[0] != pid for row in self.ask("show processlist")))
 
     def connections(self) -> int:
         """How many there are."""
@@ -218,6 +216,13 @@ class MariaDB:
         self._control.close()
 
 
+def _until(gone: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _GONE_S
+    while not gone():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 @contextlib.contextmanager
 def database(server: Server, driver: str) -> Iterator[PostgreSQL | MariaDB]:
     """The truth test's own database, for the time of a block."""
@@ -228,9 +233,9 @@ def database(server: Server, driver: str) -> Iterator[PostgreSQL | MariaDB]:
         opened.close()
 
 
-def settles(truth: PostgreSQL | MariaDB, expected: int) -> int:
-    """How many connections there are, once it is as expected or ten seconds are over."""
+def settles(truth: PostgreSQL | MariaDB, expected: int, wait: Callable[[float], Any]) -> int:
+    """How many connections there are, once it is as expected or ten seconds are over; `wait` sleeps."""
     deadline = time.monotonic() + _GONE_S
     while (found := truth.connections()) != expected and time.monotonic() < deadline:
-        time.sleep(0.01)
+        wait(0.01)
     return found
