@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from otel_session.attributes import DB_TRANSACTION_ENDS as TRANSACTION_ENDS
+from otel_session.attributes import SPAN_UNIT_OF_WORK, UNIT_OUTCOME, UNIT_STATEMENTS
 from tests.backends import deals
 from tests.backends.clients import JaegerClient, PrometheusClient, eventually, get
 from tests.backends.conftest import need
@@ -185,7 +187,23 @@ def test_no_span_without_session(seen: Seen) -> None:
     assert {span.ids for span in seen.spans if span.start_us < seen.began_us} == {("", "")}
     later = [span for span in seen.spans if span.start_us >= seen.began_us]
     assert {span.ids for span in later} == {(session, key) for session, key, _ in seen.visited}
-    assert {span.tags["otel.scope.name"].startswith("opentelemetry.") for span in later} == {seen.official}
+    makers = [span for span in later if not span.name.startswith("sqlalchemy.") and span.name not in TRANSACTION_ENDS]
+    assert {span.tags["otel.scope.name"].startswith("opentelemetry.") for span in makers} == {seen.official}
+
+
+def test_units_of_work(seen: Seen) -> None:
+    """Each unit of work lies in its request, its statements and COMMIT inside; what was committed has one."""
+    by_id = {(span.trace_id, span.span_id): span for span in seen.spans}
+    units = [span for span in seen.spans if span.name == SPAN_UNIT_OF_WORK and span.start_us >= seen.began_us]
+    assert len(units) > 20
+    assert {span.tags[UNIT_OUTCOME] for span in units} >= {"commit", "close"}
+    inside = Counter(span.parent_id for span in seen.spans if span.is_statement and span.name not in TRANSACTION_ENDS)
+    for unit in units:
+        if unit.parent_id or not seen.official:  # beside its server span, a streamed body is made under none
+            assert by_id[unit.trace_id, unit.parent_id].ids == unit.ids
+        assert int(unit.tags[UNIT_STATEMENTS]) == inside[unit.span_id]
+    committed = {span.span_id for span in units if span.tags[UNIT_OUTCOME] == "commit" and inside[span.span_id]}
+    assert committed == {span.parent_id for span in seen.spans if span.name == "COMMIT"} & {u.span_id for u in units}
 
 
 def test_statements_once(seen: Seen) -> None:

@@ -7,6 +7,7 @@ dialect's doing is not an instrumentation's to see: it is counted by the place t
 import pathlib
 import sqlite3
 import sys
+import threading
 from collections import Counter
 from types import FrameType
 from typing import Any
@@ -34,6 +35,7 @@ class Witness:
         self.all_sent: Counter[Statement] = Counter()
         self.raw: Counter[str] = Counter()
         self.without_context = 0
+        self._here = threading.local()
 
     def take(self) -> tuple[Counter[Statement], Counter[Statement]]:
         """`sent` and `all_sent` until now; both begin anew."""
@@ -48,6 +50,7 @@ class Witness:
         if code.co_name not in _EXECUTING or not caller.f_globals["__name__"].startswith("sqlalchemy."):
             self.raw[f"{_short(code.co_filename)}:{code.co_name}"] += 1
         else:
+            self._here.seen = True
             self.dialect_asked(statement, sets, caller.f_locals.get("context"))
 
     def dialect_asked(self, statement: Any, sets: int, execution: Any) -> None:
@@ -86,19 +89,21 @@ class Witness:
                 kwargs.setdefault("factory", Connection)
             return original(*args, **kwargs)
 
-        self._cursor = Cursor
         sqlite3.connect = sqlite3.dbapi2.connect = connect  # type: ignore[assignment]
 
     def _wrap(self, name: str) -> None:
         original = getattr(DefaultDialect, name)
 
         def executing(dialect: Any, cursor: Any, statement: Any, *args: Any, **kwargs: Any) -> Any:
-            if not isinstance(cursor, self._cursor):
-                sets = _size(args[0]) if name == "do_executemany" else 1
-                execution = kwargs.get("context", args[-1] if len(args) == original.__code__.co_argcount - 3 else None)
-                self.all_sent[str(statement), sets] += 1
-                self.dialect_asked(statement, sets, execution)
-            return original(dialect, cursor, statement, *args, **kwargs)
+            self._here.seen = False
+            try:
+                return original(dialect, cursor, statement, *args, **kwargs)
+            finally:
+                if not self._here.seen:  # it is no cursor of sqlite3's, nor wrapped around one
+                    sets = _size(args[0]) if name == "do_executemany" else 1
+                    given = len(args) == original.__code__.co_argcount - 3
+                    self.all_sent[str(statement), sets] += 1
+                    self.dialect_asked(statement, sets, kwargs.get("context", args[-1] if given else None))
 
         executing.__name__ = name
         setattr(DefaultDialect, name, executing)

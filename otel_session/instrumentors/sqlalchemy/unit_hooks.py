@@ -105,9 +105,11 @@ class UnitHooks:
 
     def _connected(self, unit: Unit, connection: Any, bind: Any) -> None:
         try:
-            connection.__dict__[KEY] = unit
             if isinstance(bind, Connection):
                 unit.joined = True
+                if KEY in connection.__dict__:  # another unit's connection stays that one's
+                    return
+            connection.__dict__[KEY] = unit
             record = getattr(connection.connection, "_connection_record", None)
             if record is not None:  # where two units share one, the later is found
                 record.__dict__[KEY] = unit

@@ -81,10 +81,15 @@ class Truth:
 
     def _look(self) -> None:
         self.looks += 1
-        used, idle = states(self.seen.telemetry, POOL)
-        found = settles(self.server, used + idle, self.crew.wait)
-        assert found == used + idle, (found, used, idle)
-        assert sum(held.pool == POOL for held in held_connections()) == used
+        gc.disable()  # else what has leaked might be collected in the middle of the look
+        try:
+            used, idle = states(self.seen.telemetry, POOL)
+            found = settles(self.server, used + idle, self.crew.wait)
+            assert found == used + idle, (found, used, idle)
+            held = sum(held.pool == POOL for held in held_connections())
+            assert held == used, (held, used)
+        finally:
+            gc.enable()
 
     def _rest(self) -> None:
         self.crew.dispose()
