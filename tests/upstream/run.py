@@ -4,6 +4,7 @@ Prints what the two runs have in common and what not; the exit code is 1 when th
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ PARTS = ("test/base", "test/engine", "test/sql", "test/ext", "test/orm")
 _TIMEOUT_S = 3600
 
 
+@functools.cache
 def report(
     python: pathlib.Path,
     folder: pathlib.Path,
@@ -27,7 +29,7 @@ def report(
     *switches: str,
     database: str = "sqlite",
 ) -> dict[str, Any]:
-    """What the plug-in wrote after one run of some of the tests."""
+    """What the plug-in wrote after one run of some of the tests; each is run once in a process."""
     with tempfile.TemporaryDirectory() as scratch:
         written = pathlib.Path(scratch) / "report.json"
         options = ["-p", "plugin", "--report", str(written), *switches, "--db", database]

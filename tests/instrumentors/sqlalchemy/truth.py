@@ -150,6 +150,7 @@ class Truth:
 
 def run(server: Server, driver: str, *, operations: int, workers: int = 16, leaves: bool = True) -> Truth:
     """Do that many operations, and compare all the time; raises AssertionError where we are wrong."""
+    gc.collect()  # an engine of an earlier run would keep the pool's name
     with warnings.catch_warnings(), truth_servers.database(server, driver) as database, watching(leaves=leaves) as seen:
         warnings.simplefilter("ignore", SAWarning)  # of leaks
         warnings.simplefilter("ignore", ResourceWarning)
