@@ -61,9 +61,8 @@ def deals(number):
 @app.get("/held")
 def held():
     pages = int(open("/proc/self/statm").read().split()[1])
-    return " ".join(map(str, [
-        pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd")), threading.active_count(), len(gc.get_objects())
-    ]))
+    memory, files = pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd"))
+    return " ".join(map(str, [memory, files, threading.active_count(), len(gc.get_objects())]))
 
 app.run(port=int(os.environ["PORT"]), threaded=True)
 """

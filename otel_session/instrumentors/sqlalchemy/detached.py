@@ -1,5 +1,4 @@
-"""Detached instances: each read of an attribute that has no ORM session to load it is seen, explained, and as far as
-the application asked for it recovered.
+"""Detached instances: reads of attributes that no ORM session can load are seen, explained and, if asked for, recovered.
 
 Every attribute that is not there goes through one function of SQLAlchemy's, which is wrapped; attributes that are
 there do not. Dynamic relationships have four of their own, and some of those answer without an error: as if there
@@ -151,7 +150,7 @@ class DetachedWatch:
     def _around_error(self, original: Callable[..., Any]) -> Callable[..., Any]:
         tell = self._raised_elsewhere
 
-        def __init__(error: Any, *args: Any, **kwargs: Any) -> None:
+        def __init__(error: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - what it stands for
             original(error, *args, **kwargs)
             if sys._getframe(1).f_globals.get("__name__") not in _SEEN_ELSEWHERE:
                 tell(error)

@@ -49,7 +49,7 @@ def load(state: Any, key: str, orm_session: Session, *, shared: bool) -> None:
             with _giving:
                 _give_columns(state, instance, double)
     finally:
-        for name in state.mapper.relationships.keys():
+        for name in state.mapper.relationships.keys():  # noqa: SIM118 - it iterates over its values
             instance_dict(double).pop(name, None)  # else what was loaded would be expunged with it
         orm_session.expunge(double)
 
@@ -57,7 +57,7 @@ def load(state: Any, key: str, orm_session: Session, *, shared: bool) -> None:
 def _double_of(state: Any) -> Any:
     mapper = state.mapper
     double = mapper.class_manager.new_instance()
-    for name in mapper.column_attrs.keys():
+    for name in mapper.column_attrs.keys():  # noqa: SIM118 - likewise
         if name in state.dict:
             set_committed_value(double, name, state.dict[name])
     for column, value in zip(mapper.primary_key, state.key[1], strict=True):
@@ -81,7 +81,7 @@ def _values(double: Any, key: str, loaded: Any) -> list[Any]:
 
 def _give_columns(state: Any, instance: Any, double: Any) -> None:
     found = instance_dict(double)
-    for name in state.mapper.column_attrs.keys():
+    for name in state.mapper.column_attrs.keys():  # noqa: SIM118 - likewise
         if name not in found or name in state.dict or name in state.committed_state:
             continue
         value = found[name]

@@ -1,0 +1,25 @@
+"""What the process of an application under load holds is flat: the two-minute form of `long_run.py`."""
+
+from pathlib import Path
+
+from tests.pipeline.long_run import Held, run
+
+WARM = 3  # of twelve looks: a half minute in which caches fill
+
+
+def _most(held: list[Held]) -> Held:
+    return Held(*(max(each[at] for each in held) for at in range(4)))
+
+
+def test_flat(tmp_path: Path) -> None:
+    """Two minutes at 40 requests a second, failures and leaks among them: no more memory, files, threads or objects.
+
+    Memory may grow by 4 MiB after the first half minute: 3,600 requests, each of ten spans, would be 30.
+    """
+    held = run(tmp_path, 2.0)
+    assert len(held) >= 11
+    before, after = _most(held[:WARM]), _most(held[-3:])
+    assert after.memory <= before.memory + (4 << 20), held
+    assert after.files <= before.files + 2, held
+    assert after.threads <= before.threads + 1, held
+    assert after.objects <= before.objects * 1.05, held
