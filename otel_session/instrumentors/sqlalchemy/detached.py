@@ -1,4 +1,4 @@
-"""Detached instances: reads of attributes that no ORM session can load are seen, explained and, if asked for, recovered.
+"""Detached instances: reads that no ORM session can serve are seen, explained and, if asked for, recovered.
 
 Every attribute that is not there goes through one function of SQLAlchemy's, which is wrapped; attributes that are
 there do not. Dynamic relationships have four of their own, and some of those answer without an error: as if there
