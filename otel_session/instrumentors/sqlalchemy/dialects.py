@@ -94,7 +94,7 @@ def _execute(original: Callable[..., Any], target: Target, recorder: QueryRecord
     start, finish = recorder.start, recorder.finish
 
     def do_execute(cursor: Any, statement: str, parameters: Any, context: Any = None) -> Any:
-        if context is None or _MANY in context.__dict__:  # some dialects' do_executemany calls do_execute: one span
+        if context is None or getattr(context, _MANY, False):  # do_executemany may call do_execute: one span
             return original(cursor, statement, parameters, context)
         started = start(target, statement, context)
         if started is None:
@@ -132,14 +132,14 @@ def _executemany(original: Callable[..., Any], target: Target, recorder: QueryRe
         started = recorder.start(target, statement, context, sets)
         if started is None:
             return original(cursor, statement, parameters, context)
-        context.__dict__[_MANY] = True
+        setattr(context, _MANY, True)
         try:
             result = original(cursor, statement, parameters, context)
         except BaseException as error:
             recorder.finish(started, context, error)
             raise
         finally:
-            context.__dict__.pop(_MANY, None)
+            setattr(context, _MANY, False)
         recorder.finish(started, context)
         return result
 

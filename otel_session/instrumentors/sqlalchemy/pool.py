@@ -64,7 +64,7 @@ class PoolWatcher:
         """
         pool = check(engine)
         with self._lock:
-            known = pool.__dict__.get(MARK) or engine.dialect.__dict__.get(MARK)
+            known = getattr(pool, MARK, None) or engine.dialect.__dict__.get(MARK)
             watch = known or self._new(pool, engine)
             watch.add_engine(engine)
             self._mark(engine.dialect, watch)
@@ -74,7 +74,7 @@ class PoolWatcher:
         """Watch connections that were out before, of the pools that are watched."""
         for proxy in proxies:
             try:
-                watch = proxy._pool.__dict__.get(MARK)
+                watch = getattr(proxy._pool, MARK, None)
                 if watch is not None:
                     pool_hooks.late(watch, proxy)
             except Exception:
@@ -98,7 +98,8 @@ class PoolWatcher:
                 for checkout in list(watch.out):
                     pool_hooks.forget(checkout)
                 for pool in watch.pools():
-                    pool.__dict__.pop(MARK, None)
+                    if hasattr(pool, MARK):
+                        delattr(pool, MARK)
                     pool_hooks.untime_creation(pool)
             for dialect in self._dialects:
                 dialect.__dict__.pop(MARK, None)
@@ -142,10 +143,10 @@ class PoolWatcher:
         self._dialects.add(dialect)
 
     def _adopt(self, pool: Any, watch: PoolWatch) -> None:
-        if MARK in pool.__dict__:
+        if hasattr(pool, MARK):
             return
         watch.add_pool(pool)
-        pool.__dict__[MARK] = watch
+        setattr(pool, MARK, watch)
         pool_hooks.time_creation(pool, watch)
         self._hooks.meet(type(pool))
         name = f"{type(pool).__module__}.{type(pool).__qualname__}"

@@ -76,7 +76,7 @@ class PoolHooks:
         find, handed_out = self._find, self._handed_out
 
         def connect(pool: Any) -> Any:
-            watch = pool.__dict__.get(MARK) or find(pool)
+            watch = getattr(pool, MARK, None) or find(pool)
             if watch is None or not self.active:
                 return original(pool)
             checkout = Checkout(watch, get_ident(), copy_context())
@@ -102,7 +102,7 @@ class PoolHooks:
         def connect(pool: Any) -> Any:
             start = perf_counter()
             proxy = original(pool)
-            watch = pool.__dict__.get(MARK) or self._find(pool)
+            watch = getattr(pool, MARK, None) or self._find(pool)
             if watch is not None and self.active:
                 self._handed_out(Checkout(watch, get_ident(), copy_context()), proxy, start)
             return proxy
@@ -113,7 +113,7 @@ class PoolHooks:
         try:
             record = proxy._connection_record
             checkout.proxy = record.fairy_ref
-            before = record.__dict__.get(MARK)
+            before = getattr(record, MARK, None)
             if before is not None:
                 if before.proxy is checkout.proxy:  # handed out again to who has it, or seen already
                     return
@@ -121,7 +121,7 @@ class PoolHooks:
             if self._opened_at:
                 checkout.opened_at = current_place()
             watch = checkout.watch
-            record.__dict__[MARK] = checkout
+            setattr(record, MARK, checkout)
             watch.out.add(checkout)
             now = checkout.since = perf_counter()
             if now - start >= SLOW_WAIT_S or watch.postponed:
@@ -138,11 +138,12 @@ class PoolHooks:
     def given_back(self, _dbapi_connection: Any, record: Any) -> None:
         """Called by SQLAlchemy when a connection comes back into its pool, or leaves it for good (`detach`)."""
         try:
-            checkout = record.__dict__.pop(MARK, None)
+            checkout = getattr(record, MARK, None)
             if checkout is None:
                 return
+            delattr(record, MARK)
             if checkout.before is not None and _shared(checkout):
-                record.__dict__[MARK] = checkout
+                setattr(record, MARK, checkout)
                 return
             watch = checkout.watch
             if checkout not in watch.out:  # the parent's, in a forked child
@@ -160,19 +161,19 @@ class PoolHooks:
 def late(watch: PoolWatch, proxy: Any) -> None:
     """Take in a connection that was out before the watch began."""
     record = proxy._connection_record
-    if record is None or record.fairy_ref is None or record.fairy_ref() is not proxy or MARK in record.__dict__:
+    if record is None or record.fairy_ref is None or record.fairy_ref() is not proxy or hasattr(record, MARK):
         return
     checkout = Checkout(watch, 0, None)
     checkout.proxy, checkout.since, checkout.late = record.fairy_ref, perf_counter(), True
-    record.__dict__[MARK] = checkout
+    setattr(record, MARK, checkout)
     watch.out.add(checkout)
 
 
 def forget(checkout: Checkout) -> None:
     """Take a checkout off the record it is kept in."""
     record = checkout.record()
-    if record is not None and record.__dict__.get(MARK) is checkout:
-        del record.__dict__[MARK]
+    if record is not None and getattr(record, MARK, None) is checkout:
+        delattr(record, MARK)
     checkout.watch.drop(checkout)
 
 

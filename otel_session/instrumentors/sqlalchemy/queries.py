@@ -89,7 +89,7 @@ class QueryRecorder:
         """Begin a statement, or None when it is not ours to record. Never raises."""
         try:
             context = here.get_current()
-            unit: Unit | None = execution.root_connection.__dict__.get(KEY)
+            unit: Unit | None = getattr(execution.root_connection, KEY, None)
             if unit is not None:
                 unit.statements += 1
             ordinary = self.active and ASIDE.isdisjoint(context) and _OFFICIAL not in sys.modules

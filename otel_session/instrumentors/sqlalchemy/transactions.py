@@ -14,7 +14,7 @@ from otel_session._guard import report
 from otel_session.instrumentors.sqlalchemy.aborted import is_aborted
 from otel_session.instrumentors.sqlalchemy.prepared import Target
 from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder, Started
-from otel_session.instrumentors.sqlalchemy.units import KEY, Unit
+from otel_session.instrumentors.sqlalchemy.units import KEY, Unit, unmark
 
 COMMIT, ROLLBACK, PREPARE = "COMMIT", "ROLLBACK", "PREPARE TRANSACTION"
 NAMES = {
@@ -26,7 +26,6 @@ NAMES = {
 }
 """The dialect's methods, and what databases call what they do."""
 _MOST = 100
-_NOTHING: dict[str, Any] = {}
 _new = tuple.__new__
 
 
@@ -43,7 +42,7 @@ def _around(original: Callable[..., Any], name: str, target: Target, recorder: Q
     def do_end(connection: Any, *args: Any, **kwargs: Any) -> Any:
         # The pool's proxy, or a Connection when it is about two phases.
         owner = getattr(connection, "_connection_record", connection)
-        unit = getattr(owner, "__dict__", _NOTHING).get(KEY)
+        unit = getattr(owner, KEY, None)
         if unit is None or not unit.statements or not recorder.active or unit.ending:
             return original(connection, *args, **kwargs)
         unit.ending = True  # some dialects' two-phase methods call the plain ones
@@ -54,13 +53,13 @@ def _around(original: Callable[..., Any], name: str, target: Target, recorder: Q
         except BaseException as error:
             _ended(unit, name, target, start_ns, error)
             if name == ROLLBACK:  # the connection is dead
-                owner.__dict__.pop(KEY, None)
+                unmark(owner)
             raise
         _ended(unit, name, target, start_ns, None, undone=undone)
         if owner is connection:
             _leave_record(connection, name)
         elif name != PREPARE:
-            owner.__dict__.pop(KEY, None)  # the pool rolls back what it gets back, in no transaction
+            unmark(owner)  # the pool rolls back what it gets back, in no transaction
         return result
 
     return do_end
@@ -71,7 +70,7 @@ def _leave_record(connection: Connection, name: str) -> None:
     if name != PREPARE:
         record = getattr(connection.connection, "_connection_record", None)
         for owner in (connection, record):
-            getattr(owner, "__dict__", {}).pop(KEY, None)
+            unmark(owner)
 
 
 def _ended(

@@ -22,7 +22,7 @@ from otel_session._guard import report
 from otel_session.instrumentors.sqlalchemy.orm_sessions import OrmSessions
 from otel_session.instrumentors.sqlalchemy.patches import Patches, unlisten
 from otel_session.instrumentors.sqlalchemy.unit_signals import UnitSignals
-from otel_session.instrumentors.sqlalchemy.units import CLOSE, COMMIT, KEY, LEAKED, ROLLBACK, Unit, unit_of
+from otel_session.instrumentors.sqlalchemy.units import CLOSE, COMMIT, KEY, LEAKED, ROLLBACK, Unit, unit_of, unmark
 
 _BRACKETED = "opentelemetry.instrumentation.sqlalchemy"
 
@@ -70,7 +70,7 @@ class UnitHooks:
                 if transaction.nested:
                     count_savepoint(transaction)
                 return connection
-            unit = transaction.__dict__.get(KEY) or begin(transaction)
+            unit = getattr(transaction, KEY, None) or begin(transaction)
             if unit is None:
                 return original(transaction, bind, *args, **kwargs)
             try:
@@ -92,7 +92,7 @@ class UnitHooks:
             unit = self.signals.begin()
             if unit is None:
                 return None
-            root.__dict__[KEY] = unit
+            setattr(root, KEY, unit)
             if self.orm_sessions.begin(root.session, unit):
                 unit.begins_orm_session()
             if not self._bracketed and _BRACKETED in sys.modules:
@@ -107,12 +107,12 @@ class UnitHooks:
         try:
             if isinstance(bind, Connection):
                 unit.joined = True
-                if KEY in connection.__dict__:  # another unit's connection stays that one's
+                if getattr(connection, KEY, None) is not None:  # another unit's connection stays that one's
                     return
-            connection.__dict__[KEY] = unit
+            setattr(connection, KEY, unit)
             record = getattr(connection.connection, "_connection_record", None)
             if record is not None:  # where two units share one, the later is found
-                record.__dict__[KEY] = unit
+                setattr(record, KEY, unit)
             unit.owners += (ref(connection), record)  # of a leak, the connection must go with its ORM session
         except Exception:
             report("UnitHooks.connected")
@@ -218,8 +218,9 @@ class UnitHooks:
         if transaction._parent is not None:
             return
         try:
-            unit = transaction.__dict__.pop(KEY, None)
+            unit = getattr(transaction, KEY, None)
             if unit is not None:
+                unmark(transaction)
                 self.orm_sessions.units.pop(id(orm_session), None)
                 self._end(unit)
         except Exception:
@@ -243,7 +244,7 @@ def _count_savepoint(transaction: Any) -> None:
         root = transaction
         while root._parent is not None:
             root = root._parent
-        unit = root.__dict__.get(KEY)
+        unit = getattr(root, KEY, None)
         if unit is not None:
             unit.savepoints += 1
     except Exception:

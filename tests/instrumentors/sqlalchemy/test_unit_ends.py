@@ -98,7 +98,7 @@ def test_a_rollback_that_fails(engine: Any, telemetry: testing.Captured) -> None
     assert _unit(telemetry).attributes[f"{UNIT}.outcome"] == "close"
     assert _unit(telemetry).attributes["error.type"].startswith("psycopg2.")
     assert _numbers(telemetry) == (0, 0)
-    assert all(KEY not in record.__dict__ for record in engine.pool._pool.queue)
+    assert all(not hasattr(record, KEY) for record in engine.pool._pool.queue)
 
 
 def test_a_leak_gives_its_connection_back_at_once(engine: Any, telemetry: testing.Captured) -> None:

@@ -117,7 +117,7 @@ class Seen:
 
 
 def _is_marked(found: Any) -> bool:
-    return isinstance(found, _MARKED) and KEY in found.__dict__
+    return isinstance(found, _MARKED) and getattr(found, KEY, None) is not None
 
 
 class Begun:
