@@ -179,7 +179,7 @@ def forget(checkout: Checkout) -> None:
 
 def time_creation(pool: Any, watch: PoolWatch) -> None:
     """Measure how long this pool's connections take to make, whatever makes them (`creator=`, a `do_connect` event)."""
-    original = pool.__dict__.get(_CREATOR)
+    original = getattr(pool, _CREATOR, None)
     if original is None:
         return
 
@@ -193,14 +193,14 @@ def time_creation(pool: Any, watch: PoolWatch) -> None:
         return connection
 
     invoke_creator._otel_session_original = original  # type: ignore[attr-defined]
-    pool.__dict__[_CREATOR] = invoke_creator
+    setattr(pool, _CREATOR, invoke_creator)
 
 
 def untime_creation(pool: Any) -> None:
     """Undo `time_creation`, unless somebody has replaced it."""
-    original = getattr(pool.__dict__.get(_CREATOR), "_otel_session_original", None)
+    original = getattr(getattr(pool, _CREATOR, None), "_otel_session_original", None)
     if original is not None:
-        pool.__dict__[_CREATOR] = original
+        setattr(pool, _CREATOR, original)
 
 
 def _shared(checkout: Checkout) -> bool:
