@@ -6,9 +6,9 @@ import pytest
 
 from tests.pipeline.far_end import Answer
 from tests.pipeline.made import PROTOCOLS
-from tests.pipeline.measure_unharmed import CAP, FEWEST, LIMIT, STATES, Compared, compare, row
+from tests.pipeline.measure_unharmed import CAP, LIMIT, STATES, Compared, compare, row
 
-SECONDS = 3.0
+SECONDS, PATIENCE_S = 3.0, 45.0
 _found: dict[tuple[str, str], Compared] = {}
 
 
@@ -28,14 +28,16 @@ def test_unharmed(state: str, protocol: str) -> None:
 
 def test_unharmed_in_all() -> None:
     """The median of the paired ratios of the 99th percentile, of all these far ends, is at most 1.05."""
-    ratios = [ratio for found in _found.values() for ratio in found.ratios()]
-    if len(ratios) < FEWEST * len(STATES) * len(PROTOCOLS):
-        pytest.skip("the tests above have not all run")
+    ratios = []
+    for state in STATES:
+        for protocol in PROTOCOLS:
+            found = _found.get((state, protocol)) or compare(STATES[state], protocol, SECONDS)
+            ratios += found.ratios()
     assert statistics.median(ratios) <= LIMIT
 
 
 @pytest.mark.parametrize(("mistake", "delay_s"), [("thread", 0.03), ("lock", 0.3)])
 def test_a_mistake_is_seen(mistake: str, delay_s: float) -> None:
     """An application that waits for a slow far end, for each span's delivery or for a lock, fails the test above."""
-    found = compare(Answer(delay_s=delay_s), "http", SECONDS, mistake)
+    found = compare(Answer(delay_s=delay_s), "http", PATIENCE_S, mistake)  # ends as soon as it is beyond doubt
     assert found.harmed, row("slow", "http", found)
