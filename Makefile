@@ -25,6 +25,7 @@ types: $(VENV)/.ready
 # What each part costs, side by side.
 bench: $(VENV)/.ready
 	$(BIN)/python tests/bench/run.py
+	$(BIN)/python tests/bench/start.py
 
 # Real OpenTelemetry Collector and Jaeger, built from their Go modules into a cache folder outside the checkout.
 backends:

@@ -7,6 +7,7 @@ SDK's own batch processor takes it.
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 from opentelemetry import trace
@@ -18,7 +19,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_session import config
-from otel_session.exporters import local_lane, metric_readers, otlp, otlp_metrics, tallied
+from otel_session.exporters import metric_readers, otlp, otlp_metrics, tallied
 from otel_session.wire import forks, self_metrics
 from otel_session.wire.batches import Consumer
 from otel_session.wire.encoders import Branch, EncodingLogProcessor, EncodingSpanProcessor
@@ -28,6 +29,7 @@ from otel_session.wire.workers import Worker
 
 _log = logging.getLogger("otel_session")
 
+_LOCAL = "otel_session.exporters.local"
 PATIENCE_S = 5.0
 """Longest time that delivering what is left may put off the end of the process, all destinations and signals."""
 
@@ -81,10 +83,13 @@ class Pipeline:
         return tallied.attach(meter_provider)
 
     def _branch(self, exporter: Any, what: str) -> Branch | None:
-        local = local_lane.consumer_for(exporter)
-        if local is not None:
-            consumer, item = local
-            return Branch(*self._lane(what, consumer), item, local_lane.AROUND_A_ROW)
+        if _LOCAL in sys.modules:  # else nobody has made such an exporter, and the store stays unloaded
+            from otel_session.exporters import local_lane
+
+            local = local_lane.consumer_for(exporter)
+            if local is not None:
+                consumer, item = local
+                return Branch(*self._lane(what, consumer), item, local_lane.AROUND_A_ROW)
         over = otlp.consumer_for(exporter, what)
         if over is not None:
             return Branch(*self._lane(what, over))

@@ -27,15 +27,17 @@ def wheel() -> pathlib.Path:
 
 
 @functools.cache
-def python_with(*requirements: str, extras: str = "", python: str = sys.executable) -> pathlib.Path:
+def python_with(*requirements: str, extras: str = "", python: str = sys.executable, bare: bool = False) -> pathlib.Path:
     """The Python of an environment that has these requirements and our wheel with these extras, and nothing else.
 
     Args:
         requirements: As for pip: `flask==2.3.*`.
         extras: Of ours: `flask,sqlalchemy`.
         python: The interpreter to make it with.
+        bare: Without our wheel: to compare with.
     """
-    key = hashlib.sha256("\n".join((python, extras, *sorted(requirements))).encode()).hexdigest()[:16]
+    key = "\n".join((python, extras, *sorted(requirements), *(["bare"] if bare else [])))
+    key = hashlib.sha256(key.encode()).hexdigest()[:16]
     folder = CACHE / "environments" / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{key}.lock").open("w") as lock:
@@ -47,9 +49,9 @@ def python_with(*requirements: str, extras: str = "", python: str = sys.executab
             _run([python, "-m", "venv", "--clear", str(folder)])
         spec = f"{wheel()}[{extras}]" if extras else str(wheel())
         if not ready.exists():
-            _run([str(made), "-m", "pip", "install", "--quiet", spec, *requirements])
+            _run([str(made), "-m", "pip", "install", "--quiet", *([] if bare else [spec]), *requirements])
             ready.write_text(built)
-        if ready.read_text() != built:
+        if not bare and ready.read_text() != built:
             _run([str(made), "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", str(wheel())])
             ready.write_text(built)
     return made

@@ -26,6 +26,7 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
 from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 import otel_session
@@ -98,6 +99,30 @@ def statement_of(engine: Any, count: int = 1) -> Callable[[], object]:
     return send
 
 
+def unit_of_work(engine: Any) -> Callable[[], object]:
+    """An ORM session's life: one statement, COMMIT, close."""
+    one = text("SELECT 1")
+
+    def work() -> None:
+        with Session(engine) as orm:
+            orm.execute(one).close()
+            orm.commit()
+
+    return work
+
+
+def units_beside(open_ones: int) -> float:
+    """What a unit of work costs while so many others, of other ORM sessions, are open."""
+    engine = make_engine()
+    others = [Session(make_engine()) for _ in range(open_ones)]
+    for orm in others:
+        orm.execute(text("SELECT 1")).close()
+    cost = in_request(unit_of_work(engine))()
+    for orm in others:
+        orm.close()
+    return cost
+
+
 def make_log() -> Callable[[], object]:
     log = logging.getLogger("bench.app")
     log.setLevel(logging.INFO)
@@ -123,12 +148,17 @@ def in_request(work: Callable[[], object]) -> Callable[[], float]:
 
 def parts() -> list[tuple[str, float, float]]:
     """The parts of a request, with the product and without."""
-    app, send, log = make_app(), statement_of(make_engine()), make_log()
-    bare = best_us(request_of(app)), best_us(send), best_us(log)
+    app, send, unit, log = make_app(), statement_of(make_engine()), unit_of_work(make_engine()), make_log()
+    bare = best_us(request_of(app)), best_us(send), best_us(unit), best_us(log)
     otel_session.instrument()
-    app, send = make_app(), statement_of(make_engine())
-    ours = best_us(request_of(app)), in_request(send)(), in_request(log)()
-    what = "a request: server span, ids, metrics", "a statement: query span, metric", "a log record"
+    app, send, unit = make_app(), statement_of(make_engine()), unit_of_work(make_engine())
+    ours = best_us(request_of(app)), in_request(send)(), in_request(unit)(), in_request(log)()
+    what = (
+        "a request: server span, ids, metrics",
+        "a statement: query span, metric",
+        "a unit of work: its span, a query, COMMIT, pool",
+        "a log record",
+    )
     return list(zip(what, ours, bare, strict=True))
 
 
@@ -187,6 +217,7 @@ def growth() -> None:
         sends = [statement_of(make_engine()) for _ in range(count)]
         engines[count] = in_request(lambda sends=sends: [send() for send in sends])() / count
     print_growth("a statement, with so many engines", engines)
+    print_growth("a unit of work, with so many open", {n: units_beside(n) for n in (0, 10, 100, 1_000)})
     tracer = trace.get_tracer("bench")
     work = lambda: tracer.start_span("span").end()  # noqa: E731
     print_growth("start and end a span, in so many threads", {n: with_threads(work, n, 8_000) for n in (1, 2, 4, 8)})

@@ -24,11 +24,14 @@ class Existing(NamedTuple):
 
 
 def existing() -> Existing:
-    """What there is, as far as the garbage collector knows. Takes 0.1 s for a million objects.
+    """What there is, as far as the garbage collector knows. Takes 0.1 s for a million objects, 0.03 s for nothing.
 
     It knows nothing of what was frozen (`gc.freeze`).
     """
     kinds = tuple(kind for kind in (Engine, getattr(base, "_ConnectionFairy", None)) if kind is not None)
+    # One call into C, in which no other thread runs. Mostly that is all: zero-code start-up comes before everything.
+    if not any(issubclass(kind, kinds) for kind in set(map(type, gc.get_objects()))):
+        return Existing([], [])
     with _alone():
         # `type()`, since proxies pretend to be of the class of what they stand for, or fail when asked.
         found = [one for one in gc.get_objects() if issubclass(type(one), kinds)]

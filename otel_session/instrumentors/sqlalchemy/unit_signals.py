@@ -123,7 +123,8 @@ class UnitSignals:
             report("UnitSignals.end")
 
     def _tell_endings(self, unit: Unit, outcome: str) -> None:
-        for started, end_ns, error in unit.endings:
+        endings, unit.endings = unit.endings, ()  # each knows its unit: they would live until garbage is collected
+        for started, end_ns, error in endings:
             deliberate = outcome in (COMMIT, ROLLBACK) or error is not None
             if deliberate or end_ns - started.start_ns >= _SLOW_NS:
                 self._recorder.tell_ending(started, end_ns, error)
