@@ -74,6 +74,13 @@ def visit(app: Started, count: int = REQUESTS) -> Counter[str]:
         return Counter(pool.map(ask, range(count)))
 
 
+def visit_all(app: Started) -> Counter[str]:
+    """The same, until every worker has answered: gunicorn waits in vain for one that is told to end while it begins."""
+    pids = visit(app)
+    wait_until(lambda: len(pids) == WORKERS or pids.update(visit(app, 8)))
+    return pids
+
+
 def counted(end: Served, metric: str = "db.client.operation.duration") -> int:
     """The last value of a histogram's count from each process, added up."""
     last: dict[str, int] = {}
@@ -116,9 +123,7 @@ def test_gunicorn(
     threads = ("--threads", "4") if kind == "gthread" else ()
     command = (WRAPPED, *GUNICORN, "--worker-class", kind, *threads, *preload)
     with started(python, folder, *command, **variables(end)) as app:
-        pids = visit(app)
-        # A worker that is told to end while it begins has gunicorn wait for it in vain.
-        wait_until(lambda: len(pids) == WORKERS or pids.update(visit(app, 8)))
+        pids = visit_all(app)
         took_s = stop(app)
         written = app.written()
     assert took_s < 8, written  # it takes one; the machine may be busy
@@ -137,7 +142,7 @@ def test_gunicorn_without_a_far_end(python: pathlib.Path, tmp_path: pathlib.Path
     with far_end(up=False) as end:
         end.said = "http/protobuf"  # type: ignore[attr-defined]
         with started(python, folder, *command, **variables(end)) as app:
-            assert sum(visit(app).values()) == REQUESTS
+            assert sum(visit_all(app).values()) >= REQUESTS
             assert stop(app) < 8
 
 
