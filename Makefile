@@ -9,6 +9,7 @@ BIN = $(VENV)/bin
 
 demo: $(DEMO_VENV)/.ready
 	$(DEMO_VENV)/bin/python examples/flask_app/demo.py
+	$(DEMO_VENV)/bin/python examples/streamlit_app/demo.py
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -21,10 +22,12 @@ types: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/mypy --strict tests/typing/api.py
 	cd examples/flask_app && ../../$(BIN)/mypy --strict app.py deals
+	cd examples/streamlit_app && ../../$(BIN)/mypy --strict app.py hours views
 
 # What each part costs, side by side.
 bench: $(VENV)/.ready
 	$(BIN)/python tests/bench/run.py
+	$(BIN)/python tests/bench/lines.py
 	$(BIN)/python tests/bench/start.py
 
 # Real OpenTelemetry Collector and Jaeger, built from their Go modules into a cache folder outside the checkout.
@@ -37,7 +40,7 @@ clean:
 # What the demo installs is what a user needs: no OTLP exporter, no test tools.
 $(DEMO_VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(DEMO_VENV)
-	$(DEMO_VENV)/bin/python -m pip install --quiet --editable '.[flask,sqlalchemy]'
+	$(DEMO_VENV)/bin/python -m pip install --quiet --editable '.[flask,sqlalchemy,streamlit]'
 	touch $@
 
 $(VENV)/.ready: pyproject.toml requirements-dev.txt

@@ -138,6 +138,19 @@ def _provider(value: Any) -> Any:
     raise ValueError(value)
 
 
+def _patterns(value: Any) -> tuple[str, ...]:
+    words = value.split(",") if isinstance(value, str) else list(value)
+    kept = tuple(word.strip() for word in words if word.strip())
+    for word in kept:
+        try:
+            matches_all = re.compile(word, re.IGNORECASE).search("") is not None
+        except re.error as error:
+            raise ValueError(word) from error
+        if matches_all:  # it would mask every key
+            raise ValueError(word)
+    return kept
+
+
 def _cookie_path(value: Any) -> str:
     if not re.fullmatch(r"/[\x21-\x3a\x3c-\x7e]*", value):
         raise ValueError(value)
@@ -168,6 +181,13 @@ def _text(value: Any) -> str:
     return value
 
 
+def _viewer_url(value: Any) -> str:
+    # It is put into pages as a link: nothing in it may end one there.
+    if not re.fullmatch(r"https?://[^\s()<>\"'\\]+", value, re.ASCII) or "{session_id}" not in value:
+        raise ValueError(value)
+    return str(value)
+
+
 def _secret(value: Any) -> str:
     if not isinstance(value, str) or len(value) < 16:
         raise ValueError("too short")
@@ -193,6 +213,9 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "user": (_user, "auto, off, session:NAME or callable:MODULE:FUNCTION"),
     "user_form": (_one_of("hash", "raw"), "hash or raw"),
     "threads": _SWITCH,
+    "log_format": (_one_of("off", "json", "prefix"), "off, json or prefix"),
+    "masked_keys": (_patterns, "regular expressions separated by commas, none of which matches an empty key"),
+    "metadata_max_chars": (_count, "a whole number from 1 to 1000000"),
     "detached": (_one_of("observe", "load_only", "off"), "observe, load_only or off"),
     "detached_provider": (_provider, "MODULE:FUNCTION or, in Python, a callable; it gives an ORM session"),
     "detached_budget": (_count, "a whole number from 1 to 1000000"),
@@ -203,5 +226,6 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "queue_max_age_s": _SECONDS,
     "pool_leak_s": _SECONDS,
     "pool_opened_at": _SWITCH,
+    "viewer_url": (_viewer_url, "an http or https address with {session_id} where a session's id belongs"),
     "build_stamp": (_path, "the path of a build_stamp.json"),
 }

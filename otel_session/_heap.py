@@ -25,6 +25,18 @@ def set_aside() -> None:
         _frozen = gc.get_freeze_count()
 
 
+def set_aside_more() -> None:
+    """Freeze what has been loaded since, where start-up was frozen and nobody else has frozen anything.
+
+    For a server that has loaded itself and has not begun with the application.
+    """
+    global _frozen
+    if _frozen and gc.get_freeze_count() <= _frozen:
+        gc.collect()
+        gc.freeze()
+        _frozen = gc.get_freeze_count()
+
+
 def hides_others() -> bool:
     """Whether objects that are not of start-up are frozen: `gc.get_objects()` does not tell of those."""
     return gc.get_freeze_count() > _frozen

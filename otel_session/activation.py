@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import weakref
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,13 +18,16 @@ from opentelemetry.propagators.composite import CompositePropagator
 
 from otel_session import attributes as names
 from otel_session import config, events, tallies
-from otel_session._guard import report
+from otel_session._by_identity import ByIdentity
+from otel_session._guard import guarded, report
 from otel_session.build_stamp import BuildStampDetector
 from otel_session.processors import IdentityLogProcessor, IdentitySpanProcessor
 from otel_session.propagators import BothResponsePropagators, SessionPropagator, SessionResponsePropagator
 
 _log = logging.getLogger("otel_session")
 _undo: list[Any] = []
+_undo_of: dict[str, Any] = {}
+"""What was handed on last: a script of Streamlit's says the same on each run, and `_undo` must not grow by it."""
 
 
 def is_on() -> bool:
@@ -36,16 +39,29 @@ def activate(*, tracer_provider: Any = None, meter_provider: Any = None, logger_
     """Add our processors and propagators where they are missing. Calling it again changes nothing."""
     _add_span_processor(tracer_provider or trace.get_tracer_provider())
     _add_log_processor(logger_provider or get_logger_provider())
-    if logger_provider is not None:
+    if logger_provider is not None and _undo_of.get("events") is not logger_provider:
+        _undo_of["events"] = logger_provider
         events.use_provider(logger_provider)
         _undo.append(lambda: events.use_provider(None))
+    given = (tracer_provider, meter_provider)
+    if given != (None, None) and _undo_of.get("operations") != given:
+        _undo_of["operations"] = given
+        from otel_session import operations  # most applications use none, and providers are seldom given
+
+        operations.use_providers(tracer_provider, meter_provider)
+        _undo.append(operations.use_providers)
     _add_propagator()
     _add_response_propagator()
     _count_refusals(meter_provider)
+    _watch_log_lines()
 
 
 def deactivate() -> None:
     """Take everything off that `activate` put on."""
+    _undo_of.clear()
+    operations = sys.modules.get("otel_session.operations")
+    if operations is not None:  # what they count is read no more
+        _undo.append(operations.use_providers)
     while _undo:
         try:
             _undo.pop()()
@@ -53,6 +69,7 @@ def deactivate() -> None:
             report("deactivate")
 
 
+@guarded
 def _add_span_processor(provider: Any) -> None:
     if not hasattr(provider, "add_span_processor"):
         return
@@ -70,6 +87,7 @@ def _add_span_processor(provider: Any) -> None:
     _undo.append(remove)
 
 
+@guarded
 def _add_log_processor(provider: Any) -> None:
     if not hasattr(provider, "add_log_record_processor"):
         return
@@ -90,6 +108,7 @@ def _add_log_processor(provider: Any) -> None:
     _undo.append(remove)
 
 
+@guarded
 def _add_propagator() -> None:
     before = propagate.get_global_textmap()
     if config.environment().get("OTEL_PROPAGATORS", "").strip().lower() == "none":
@@ -106,6 +125,7 @@ def _add_propagator() -> None:
     _undo.append(remove)
 
 
+@guarded
 def _add_response_propagator() -> None:
     before = get_global_response_propagator()  # type: ignore[no-untyped-call]
     if isinstance(before, SessionResponsePropagator | BothResponsePropagators):
@@ -120,15 +140,28 @@ def _add_response_propagator() -> None:
     _undo.append(remove)
 
 
+@guarded
+def _watch_log_lines() -> None:
+    form = config.active().log_format
+    if form == "off":
+        return
+    from otel_session import logs
+
+    off = logs.switch_on(form)
+    if off is not None:
+        _undo.append(off)
+
+
 # OpenTelemetry has no way to take an instrument off a provider again.
-_counted: weakref.WeakSet[Any] = weakref.WeakSet()
+_counted: ByIdentity[bool] = ByIdentity()
 
 
+@guarded
 def _count_refusals(provider: Any) -> None:
     meters = get_meter_provider() if provider is None else provider
-    if meters in _counted:
+    if _counted.get(meters):
         return
-    _counted.add(meters)
+    _counted.put(meters, True)
 
     def observe(_options: Any) -> Iterable[Observation]:
         return [Observation(count, {names.REFUSED_SOURCE: source}) for source, count in tallies.refused().items()]

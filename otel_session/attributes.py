@@ -53,7 +53,11 @@ DB_COLLECTION_NAME = "db.collection.name"
 DB_QUERY_TEXT = "db.query.text"
 DB_QUERY_SUMMARY = "db.query.summary"
 DB_RESPONSE_STATUS_CODE = "db.response.status_code"
+SPAN_CONNECT = "connect"
+"""A new connection to a database: CLIENT, as the official instrumentation calls it."""
 DB_TRANSACTION_ENDS = frozenset({"COMMIT", "ROLLBACK", "COMMIT PREPARED", "ROLLBACK PREPARED", "PREPARE TRANSACTION"})
+DB_NO_STATEMENTS = DB_TRANSACTION_ENDS | {SPAN_CONNECT}
+"""Names of our CLIENT spans that are no statements."""
 """Spans of these names end a transaction: they are counted as no statement."""
 METRIC_DB_CLIENT_OPERATION_DURATION = "db.client.operation.duration"
 
@@ -89,6 +93,33 @@ REQUEST_RECOVERIES = "sqlalchemy.request.recoveries"
 """Attributes of detached instances that were loaded all the same."""
 REQUEST_DB_TIME = "sqlalchemy.request.db_time"
 """Seconds that database drivers took, COMMIT and ROLLBACK included."""
+
+# --- Streamlit: one run of a script for a browser (a span of kind SERVER), and what is done in it ---
+SPAN_RERUN = "streamlit.rerun"
+"""Its name goes on with the page: `streamlit.rerun /orders`."""
+SPAN_CALLBACK = "streamlit.callback"
+SPAN_CACHE_MISS = "streamlit.cache_miss"
+SPAN_CONNECTION = "streamlit.connection"
+"""A connection of `st.connection` made anew."""
+RERUN_CAUSE = "streamlit.rerun.cause"
+"""Why it ran: first_load, widget, fragment (a widget in one), timer (run_every), rerun (st.rerun), page, request."""
+RERUN_OUTCOME = "streamlit.rerun.outcome"
+"""How it ended: ok, rerun (another run took its place), stopped (st.stop, or by the user), error."""
+RERUN_FRAGMENTS = "streamlit.rerun.fragments"
+"""How many fragments ran instead of the whole script."""
+RERUN_PAGE = "streamlit.page"
+"""The page's path: `/` for the first one."""
+WIDGET_KEYS = "streamlit.widget.keys"
+"""Keys of the widgets that changed; of one without a key `#` and the beginning of its hash. Never a value."""
+WIDGET_KEY = "streamlit.widget.key"
+TAB_ID = "streamlit.tab.id"
+"""One page open in a browser, as a hash of Streamlit's own id of it; another one after a refresh."""
+CACHE_KIND = "streamlit.cache.kind"
+CONNECTION_NAME = "streamlit.connection.name"
+CONNECTION_CLASS = "streamlit.connection.class"
+METRIC_RERUN_DURATION = "streamlit.rerun.duration"
+METRIC_STREAMLIT_SESSIONS_ACTIVE = "streamlit.session.active"
+METRIC_STREAMLIT_TABS_ACTIVE = "streamlit.tab.active"
 
 # --- Connection pools (semconv: database client connections; overflow, the ledger and its alarm have no convention) ---
 POOL_NAME = "db.client.connection.pool.name"
@@ -132,6 +163,21 @@ DETACHED_INSTANCE_ORM_SESSION_END = "sqlalchemy.detached_instance.orm_session.en
 """How the object lost its ORM session: closed, expunged (or unpickled), garbage_collected; open when it has one."""
 DETACHED_INSTANCE_ORM_SESSION_ENDED_AT = "sqlalchemy.detached_instance.orm_session.ended_at"
 """Where that was, as `path:line in function`."""
+
+# --- Operations: what the application tells of by `track_operation` ---
+OPERATION_NAME = "operation.name"
+OPERATION_OUTCOME = "operation.outcome"
+"""How it ended: complete, failed or cancelled."""
+OPERATION_COMPLETE, OPERATION_FAILED, OPERATION_CANCELLED = "complete", "failed", "cancelled"
+OPERATION_METADATA = "operation.metadata"
+"""What each key of its metadata begins with."""
+METRIC_OPERATION_DURATION = "operation.duration"
+METRIC_OPERATION_ERRORS = "operation.errors"
+
+# --- Records of the standard logging: what we keep on them for whoever writes them ---
+RECORD_ORIGIN = "_otel_session"
+RECORD_FIELDS = ("session_id", "short_session_id", "correlation_id", "user_id", "trace_id", "span_id", "commit")
+"""What the filter puts on them, for format strings."""
 
 # --- Errors, code, exceptions (semconv: error, code, exception) ---
 ERROR_TYPE = "error.type"

@@ -71,6 +71,11 @@ class Config:
             or `off`.
         user_form: `hash` exports a keyed hash as `user.hash`, `raw` the id itself as `user.id`.
         threads: Whether threads started in a request belong to its session.
+        log_format: What the handlers of the standard `logging` write: `json` makes stream and file handlers write JSON
+            lines, `prefix` puts the short session id in front of each line, `off` leaves them as they are.
+        masked_keys: Further keys whose values are masked in metadata, `extra=` fields and span attributes made of
+            them: regular expressions separated by commas, found anywhere in the key, in capitals or not.
+        metadata_max_chars: Characters of a text in metadata or an `extra=` field; the rest is cut off.
         detached: What is done about attributes read after their ORM session ended: `observe` tells of them, `load_only`
             loads them too (it needs the provider), `off` does neither.
         detached_provider: Gives an ORM session to load them with: `MODULE:FUNCTION`, called without arguments; in
@@ -84,6 +89,7 @@ class Config:
         pool_leak_s: Seconds after which a database connection that is still out of its pool raises the leak alarm.
         pool_opened_at: Whether each checkout remembers where the application asked for the connection; some µs each.
         gc_freeze: Whether what zero-code start-up loaded is put out of the garbage collector's sight (`gc.freeze()`).
+        viewer_url: Address of a session's page, `{session_id}` in it, that pages may link to.
         build_stamp: Path of `build_stamp.json`; by default it is looked for.
     """
 
@@ -102,6 +108,9 @@ class Config:
     user: str = "auto"
     user_form: str = "hash"
     threads: bool = True
+    log_format: str = "off"
+    masked_keys: tuple[str, ...] = ()
+    metadata_max_chars: int = 1_024
     detached: str = "observe"
     detached_provider: str | Callable[[], Any] | None = None
     detached_budget: int = 100
@@ -113,6 +122,7 @@ class Config:
     pool_leak_s: float = 60.0
     pool_opened_at: bool = False
     gc_freeze: bool = True
+    viewer_url: str | None = None
     build_stamp: Path | None = None
 
     @classmethod
@@ -295,8 +305,14 @@ class HttpConfig:
             response_headers=_patterns(variables, prefix + "SERVER_RESPONSE", whole=True),
             sanitize=_patterns(variables, prefix + "SANITIZE_FIELDS", whole=True),
             known_methods=frozenset(m.strip() for m in methods.split(",") if m.strip()) if methods else _METHODS,
-            exception_events=variables.get("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "").strip() != "logs",
+            exception_events=exception_events(variables),
         )
+
+
+def exception_events(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether exceptions become span events: `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN` is not `logs`."""
+    variables = environment() if environ is None else environ
+    return variables.get("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "").strip() != "logs"
 
 
 def _patterns(variables: Mapping[str, str], name: str, *, whole: bool = False) -> re.Pattern[str] | None:

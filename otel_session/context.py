@@ -71,6 +71,7 @@ class Identity:
             it then, and so do requests served inside of this one.
         encoded: `attributes` as OTLP bytes for spans, kept here by whoever encodes them first; None until then.
         encoded_for_logs: The same for log records.
+        in_log_lines: The same as log lines show it, kept by `logs`.
         changed: Whether session, correlation id or user became known, or other, after the request began.
         over_tls: Whether the request came over TLS: the cookie is Secure then.
         deadline: Until when it counts, as `time.monotonic()` says; None for ever.
@@ -87,6 +88,7 @@ class Identity:
         "encoded",
         "encoded_for_logs",
         "ended",
+        "in_log_lines",
         "over_tls",
         "previous_id",
         "session_id",
@@ -118,6 +120,7 @@ class Identity:
         self.work: Work | None = None
         self.encoded: bytes | None
         self.encoded_for_logs: bytes | None
+        self.in_log_lines: Any
         self.user: tuple[str, str] | None = None
         self.deadline: float | None = None
         self._rebuild()
@@ -130,7 +133,7 @@ class Identity:
         if self.user is not None:
             built[self.user[0]] = self.user[1]
         self.attributes = built
-        self.encoded = self.encoded_for_logs = None
+        self.encoded = self.encoded_for_logs = self.in_log_lines = None
         self.changed = True
 
     def request_attributes(self) -> dict[str, str | bool]:
@@ -219,7 +222,8 @@ def span_in(context: Context) -> Span | None:
     return context.get(SPAN)  # type: ignore[return-value]  # only the API writes this key
 
 
-def _sends_baggage() -> bool:
+def sends_baggage() -> bool:
+    """Whether ids are sent on as W3C baggage."""
     # Nothing is read from the environment here: a wrong variable must not raise in the middle of a request.
     return not config.is_active() or config.active().baggage
 
@@ -255,7 +259,7 @@ def set_correlation_id(correlation_id: str) -> None:
         identity = Identity(None, correlation_id)
     else:
         identity.set_correlation_id(correlation_id)
-    otel_context.attach(put(identity, in_baggage=_sends_baggage()))
+    otel_context.attach(put(identity, in_baggage=sends_baggage()))
 
 
 def new_correlation_id() -> str:
@@ -280,7 +284,7 @@ def bound_session(session_id: str, *, correlation_id: str | None = None) -> Iter
     if not ids.is_valid_id(session_id):
         raise ValueError(f"The session id {session_id[:40]!r} cannot be used; expected 1 to 128 letters or digits.")
     identity = Identity(session_id, correlation_id, confirmed=True)
-    token = otel_context.attach(put(identity, in_baggage=_sends_baggage()))
+    token = otel_context.attach(put(identity, in_baggage=sends_baggage()))
     try:
         yield identity
     finally:

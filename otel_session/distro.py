@@ -10,6 +10,7 @@ import importlib
 import inspect
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -21,6 +22,7 @@ from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_session import _heap, activation, config, destinations, instruments, termination
 from otel_session import attributes as names
+from otel_session._guard import report
 from otel_session._version import __version__
 from otel_session.config import Config
 from otel_session.exceptions import MissingExtraError
@@ -182,23 +184,51 @@ def instrument(
     """
     if config.sdk_disabled():
         return
-    config.HttpConfig.load()
-    _settle(settings)
-    if tracer_provider is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        Configurator().make_pipeline()  # type: ignore[no-untyped-call]
     providers = {
         "tracer_provider": tracer_provider,
         "meter_provider": meter_provider,
         "logger_provider": logger_provider,
     }
+    with _switching:
+        if providers == _everything_on and not settings and app is None and engine is None:
+            activation.activate(**providers)
+        else:
+            _instrument(app, engine, providers, settings)
+
+
+_everything_on: dict[str, Any] | None = None
+"""With which providers all instrumentors are on: a script of Streamlit's says it again on each of its runs."""
+_switching = threading.RLock()
+"""Streamlit runs a script, and a call in it, for several users at once."""
+
+
+def _instrument(app: Any, engine: Any, providers: dict[str, Any], settings: dict[str, Any]) -> None:
+    global _everything_on
+    config.HttpConfig.load()
+    _settle(settings)
+    if providers["tracer_provider"] is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        Configurator().make_pipeline()  # type: ignore[no-untyped-call]
     activation.activate(**providers)
     everything = app is None and engine is None
     _switch_on("logging", "LoggingInstrumentor", providers)
     _switch_on("threading", "ThreadingInstrumentor", providers)
-    if everything or app is not None:
+    if everything:
+        _switch_on("streamlit", "StreamlitInstrumentor", providers)
+    if app is not None or (everything and _may_be_used("flask")):
         _switch_on("flask", "FlaskInstrumentor", {**providers, "app": app}, needed=app is not None)
-    if everything or engine is not None:
+    if engine is not None or (everything and _may_be_used("sqlalchemy")):
         _switch_on("sqlalchemy", "SQLAlchemyInstrumentor", {**providers, "engine": engine}, needed=engine is not None)
+    if everything and _may_be_used("flask") and _may_be_used("sqlalchemy"):
+        _everything_on = providers
+
+
+def _may_be_used(library: str) -> bool:
+    """Whether to load a library so as to watch it.
+
+    A script that Streamlit runs calls `instrument()` on each run: what it has loaded by then is watched from then on,
+    and of what it never loads there is nothing that each of Streamlit's collections of garbage would go through.
+    """
+    return library in sys.modules or "streamlit.runtime.scriptrunner" not in sys.modules
 
 
 def _settle(arguments: dict[str, Any]) -> None:
@@ -217,16 +247,20 @@ def uninstrument() -> None:
 
     A provider that was made for the process stays (OpenTelemetry has no way to unset one), without our processors.
     """
-    for room, name in _ROOMS:
-        module = _loaded(room)
-        if module is not None:
-            getattr(module, name)().uninstrument()
-    activation.deactivate()
-    config.activate(None)
-    _heap.take_back()
+    global _everything_on
+    with _switching:
+        _everything_on = None
+        for room, name in _ROOMS:
+            module = _loaded(room)
+            if module is not None:
+                getattr(module, name)().uninstrument()
+        activation.deactivate()
+        config.activate(None)
+        _heap.take_back()
 
 
 _ROOMS = (
+    ("streamlit", "StreamlitInstrumentor"),
     ("flask", "FlaskInstrumentor"),
     ("sqlalchemy", "SQLAlchemyInstrumentor"),
     ("threading", "ThreadingInstrumentor"),
@@ -243,7 +277,12 @@ def _switch_on(room: str, name: str, arguments: dict[str, Any], *, needed: bool 
         raise MissingExtraError(
             f"The {room} instrumentor needs {error.name}. Install it with: pip install 'otel-session[{room}]'"
         ) from error
-    getattr(module, name)().instrument(skip_dep_check=True, **arguments)
+    try:
+        getattr(module, name)().instrument(skip_dep_check=True, **arguments)
+    except Exception:
+        if needed:  # what was given cannot be used: the caller is told
+            raise
+        report(f"instrument: {room}")
 
 
 def _loaded(room: str) -> Any:

@@ -36,6 +36,11 @@ def next_secret(secret: bytes, period: int) -> bytes:
     return hashlib.sha256(b"otel-session.next:%d:" % period + secret).digest()[:SECRET_BYTES]
 
 
+def secret_from(kind: str, value: bytes) -> bytes:
+    """A secret made of another one that the browser holds; of the same one always the same."""
+    return hashlib.sha256(b"otel-session.from:%s:" % kind.encode() + value).digest()[:SECRET_BYTES]
+
+
 def new_correlation_id() -> str:
     """`req_` and 12 hex digits (feature B1)."""
     return "req_" + os.urandom(6).hex()

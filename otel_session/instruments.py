@@ -7,7 +7,6 @@ vendor's) or a provider given in code gets instruments.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Observation
 
 from otel_session import observed as observing
+from otel_session._by_identity import ByIdentity
 from otel_session._version import __version__
 from otel_session.observed import Kind, Observed
 from otel_session.tallies import Attributes, Metric, tally_of
@@ -27,6 +27,11 @@ def use_tallies(on: bool) -> None:
     """Say whether the global meter provider's readers take what is tallied."""
     global _tallied
     _tallied = on
+
+
+def are_tallied() -> bool:
+    """Whether `use_tallies` said so."""
+    return _tallied
 
 
 class Recorder(Protocol):
@@ -87,7 +92,10 @@ def observe(observed: Observed, meter_provider: Any = None) -> Callable[[], None
         observing.put_in_force(observed)
         return lambda: observing.take_out(observed)
     provider = metrics.get_meter_provider() if meter_provider is None else meter_provider
-    relays = _relays.setdefault(provider, {})
+    relays = _relays.get(provider)
+    if relays is None:
+        relays = {}
+        _relays.put(provider, relays)
     relay = relays.get(observed.metric.name)
     if relay is None:
         relay = relays[observed.metric.name] = _Relay()
@@ -121,4 +129,4 @@ class _Relay:
             self.observed = None
 
 
-_relays: weakref.WeakKeyDictionary[Any, dict[str, _Relay]] = weakref.WeakKeyDictionary()
+_relays: ByIdentity[dict[str, _Relay]] = ByIdentity()

@@ -19,7 +19,7 @@ from opentelemetry.context import Context
 
 from otel_session import attributes as names
 from otel_session import context as here
-from otel_session import cookies, events, ids, tallies, visits
+from otel_session import cookies, events, ids, kept_visits, tallies, visits
 from otel_session._guard import report
 from otel_session.config import Config
 from otel_session.context import Identity
@@ -35,6 +35,7 @@ __all__ = [
     "load_callable",
     "publicly_cacheable",
     "response_headers",
+    "visit_of",
 ]
 
 CORRELATION_HEADER = "X-Correlation-ID"
@@ -112,7 +113,9 @@ def _baggage_entry(name: str, header: str, context: Context) -> str | None:
 
 def _from_cookie(incoming: Incoming, settings: Config, correlation_id: str | None) -> Identity:
     now = time.time()
-    visit = _visit_of(incoming, settings, now)
+    brought = visit_of(incoming.header("cookie"), settings, now)
+    visit = None if brought is None else kept_visits.latest(brought)
+    newer = visit != brought
     if visit is not None:
         session_id = visit.session_id
         reason = visit.ended(now, idle_s=settings.idle_s, lifetime_s=settings.lifetime_s)
@@ -120,7 +123,7 @@ def _from_cookie(incoming: Incoming, settings: Config, correlation_id: str | Non
             return _rotated(visit, session_id, reason, now, settings, correlation_id)
         # A request that was under way when its session was ended may have brought the cookie back.
         if ("end", session_id) not in _seen:
-            return _continued(incoming, visit, session_id, now, settings, correlation_id)
+            return _continued(incoming, visit, session_id, now, settings, correlation_id, newer=newer)
     if not settings.cookie:
         return Identity(None, correlation_id)
     visit = visits.new_visit(now)
@@ -134,6 +137,8 @@ def _continued(
     now: float,
     settings: Config,
     correlation_id: str | None,
+    *,
+    newer: bool,
 ) -> Identity:
     stale = not visit.confirmed or now - visit.last_s > max(1.0, settings.idle_s / _REFRESH_SHARE)
     identity = Identity(
@@ -142,7 +147,7 @@ def _continued(
         previous_id=visit.previous_id,
         confirmed=True,
         visit=visit.used(int(now)) if stale else visit,
-        set_cookie=stale,
+        set_cookie=stale or newer,
     )
     if not stale:
         _keep(incoming.header("cookie") or "", visit, session_id)
@@ -201,8 +206,8 @@ def _valid(source: str, value: object) -> str | None:
     return None
 
 
-def _visit_of(incoming: Incoming, settings: Config, now: float) -> visits.Visit | None:
-    header = incoming.header("cookie")
+def visit_of(header: str | None, settings: Config, now: float) -> visits.Visit | None:
+    """The visit that a Cookie header brings, the one used last of several; None without one, or a hostile header."""
     if not header:
         return None
     if len(header) > cookies.MAX_HEADER_CHARS:

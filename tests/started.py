@@ -202,9 +202,9 @@ class Browser:
         self.answers: list[Answer] = []
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
 
-    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """Ask for a page, errors too."""
-        request = urllib.request.Request(self.url + path, headers=dict(headers or {}))
+    def get(self, path: str, headers: Mapping[str, str] | None = None, data: bytes | None = None) -> Answer:
+        """Ask for a page, errors too; with data, by POST."""
+        request = urllib.request.Request(self.url + path, data, headers=dict(headers or {}))
         try:
             response = self._opener.open(request, timeout=30)
         except urllib.error.HTTPError as error:

@@ -4,8 +4,8 @@
 application, and `BuildStampDetector` puts the build on all telemetry.
 """
 
-from otel_session.build_stamp._detector import BuildStampDetector
-from otel_session.build_stamp._file import build_line, find_stamp, read_stamp
+from otel_session.build_stamp._detector import BuildStampDetector, running_commit
+from otel_session.build_stamp._file import build_info, build_line, find_stamp, read_stamp
 from otel_session.build_stamp._stamp import STAMP_NAME, BuildStamp
 from otel_session.build_stamp._write import write_stamp
 
@@ -13,8 +13,10 @@ __all__ = [
     "STAMP_NAME",
     "BuildStamp",
     "BuildStampDetector",
+    "build_info",
     "build_line",
     "find_stamp",
     "read_stamp",
+    "running_commit",
     "write_stamp",
 ]

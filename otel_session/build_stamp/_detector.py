@@ -102,6 +102,12 @@ class BuildStampDetector(ResourceDetector):
         return build
 
 
+def running_commit() -> str | None:
+    """The commit that is running, as people are shown it; None when nobody knows. What the resource says, too."""
+    revision = BuildStampDetector()._build(environment()).revision
+    return revision[:SHORT_LENGTH] if revision and commit_hash(revision) else revision
+
+
 def _from_ci(build: Build, environ: Mapping[str, str]) -> Build:
     for candidate in ci_builds(environ):
         build = build.filled_by(candidate)

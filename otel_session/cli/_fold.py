@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from otel_session import attributes as names
+from otel_session.cli import _operations as operations
 from otel_session.cli._build import Build
 from otel_session.cli._facts import exceptions_of, is_called, is_statement, label, query_text
 from otel_session.cli._tree import Node
@@ -91,9 +92,13 @@ def starts_at(entry: Node | LogView | EventView | BuildChange) -> int:
 
 
 def entries_under(node: Node, detail: Detail) -> list[Entry]:
-    """What is shown under a span: its spans, log records and events in time order."""
+    """What is shown under a span: its spans, log records and events in time order.
+
+    An operation's own lines say what its span says; they are shown in full only.
+    """
     events = [event for event in node.span.events if event.name != names.EVENT_EXCEPTION]
-    return condense([*node.children, *node.logs, *events, *exceptions_of(node)], detail)
+    logs = node.logs if detail.full else [log for log in node.logs if not operations.repeats(log, node.span)]
+    return condense([*node.children, *logs, *events, *exceptions_of(node)], detail)
 
 
 def condense(items: Sequence[Node | LogView | EventView | BuildChange], detail: Detail) -> list[Entry]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from otel_session import attributes as names
 from otel_session.cli import _facts as facts
+from otel_session.cli import _operations as operations
 from otel_session.cli._fold import BuildChange, Detail, Fold, LeftOut
 from otel_session.cli._margin import ERROR_MARK, SLOW_MARK, Margin, Place
 from otel_session.cli._spent import covered
@@ -38,6 +39,7 @@ class Pen:
     def span(self, node: Node, place: Place) -> str:
         """A request, statement or any other span."""
         span = node.span
+        self.hidden |= any(operations.repeats(log, span) for log in node.logs)
         failed = span.is_error or (place.root is None and facts.has_failed(node))
         mark = ERROR_MARK if failed else SLOW_MARK if self.detail.is_slow(node) else ""
         plain = "bold" if place.root is None else ""
@@ -165,6 +167,7 @@ class Pen:
             Piece(f"  {path}" if path and path != facts.route(span) else "", "dim", drop=True),
             Piece(f"  {function}" if function else "", "dim", drop=True),
             Piece(f"  {query}" if query else "", "dim", flex=True),
+            Piece(f"  {told}" if (told := operations.metadata(span)) else "", "dim", flex=True),
         ]
 
 
@@ -187,6 +190,8 @@ def _outcome(span: SpanView) -> list[Piece]:
     if outcome := facts.unit_outcome(span):
         pieces.append(Piece(f" → {outcome}", _OUTCOME_STYLES.get(outcome, "")))
         pieces.append(Piece(f"  {facts.unit_changes(span)}".rstrip(), "dim"))
+    if text(span.attributes, names.OPERATION_OUTCOME) == names.OPERATION_CANCELLED:
+        pieces.append(Piece(f" → {names.OPERATION_CANCELLED}", "yellow"))
     if span.is_error and not span.is_request:
         pieces.append(Piece(f"  {facts.own_error(span) or 'failed'}", "red", flex=True))
     return pieces

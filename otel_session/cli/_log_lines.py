@@ -11,6 +11,7 @@ from otel_session.store.views import LogView
 
 _ACCESS_LOGGERS = frozenset({"werkzeug", "gunicorn.access", "uvicorn.access", "hypercorn.access"})
 _OURS = "otel_session"
+_THEIRS_BY_US = frozenset({"otel_session.operations", "otel_session.perf"})
 _WARN = 13
 
 
@@ -37,7 +38,7 @@ def count_kinds(kinds: Iterable[LogKind]) -> LogCounts:
             events += kind.count
         elif scope in _ACCESS_LOGGERS and not kind.is_warning:
             access_lines += kind.count
-        elif scope.partition(".")[0] != _OURS:
+        elif scope.partition(".")[0] != _OURS or scope in _THEIRS_BY_US:
             lines += kind.count
     return LogCounts(lines, events, access_lines)
 

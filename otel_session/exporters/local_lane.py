@@ -62,7 +62,7 @@ def _span_item(ended: Any, origin: Origin, body: bytes) -> SpanRow:
     name, kind, trace_id, span_id, parent, start_ns, end_ns, session_id, error, confirmed = ended
     flags = FLAG_ERROR if error else 0
     if kind is SpanKind.CLIENT:  # whatever of ours calls somebody is a statement
-        if name not in names.DB_TRANSACTION_ENDS:
+        if name not in names.DB_NO_STATEMENTS:
             flags |= FLAG_STATEMENT
     elif kind is SpanKind.SERVER:
         flags |= FLAG_REQUEST

@@ -34,7 +34,7 @@ def span_row(span: ReadableSpan, origin: wire.Origin | None = None, body: bytes 
     if span.kind is SpanKind.SERVER:
         flags |= FLAG_REQUEST
     elif span.kind is SpanKind.CLIENT and (names.DB_SYSTEM_NAME in attributes or names.OLD_DB_SYSTEM in attributes):
-        flags |= 0 if span.name in names.DB_TRANSACTION_ENDS else FLAG_STATEMENT
+        flags |= 0 if span.name in names.DB_NO_STATEMENTS else FLAG_STATEMENT
     if attributes.get(names.SESSION_CONFIRMED):
         flags |= FLAG_CONFIRMED
     origin = origin or wire.origin_of(span.resource, span.instrumentation_scope)

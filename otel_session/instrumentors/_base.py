@@ -1,7 +1,9 @@
-"""What our instrumentors share: when to stand aside."""
+"""What our instrumentors share: when to stand aside, and how what is replaced is put back."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import trace
@@ -51,6 +53,33 @@ class Instrumentor(BaseInstrumentor):  # type: ignore[misc]  # its package carri
             return True
         group = "opentelemetry_instrumentor"
         return self.official_name in disabled and not list(entry_points(group=group, name=self.official_name))
+
+
+class Patches:
+    """What was replaced."""
+
+    def __init__(self) -> None:
+        self._done: list[tuple[Any, str, Any, Any]] = []
+
+    def wrap(self, owner: Any, name: str, around: Callable[[Any], Any]) -> None:
+        """Replace a method by what `around` makes of it; nothing happens where there is no such class or method."""
+        original = getattr(owner, name, None)
+        if original is None:
+            return
+        ours = functools.wraps(original)(around(original))
+        self._done.append((owner, name, owner.__dict__.get(name), ours))
+        setattr(owner, name, ours)
+
+    def remove(self) -> None:
+        """Put back what is still ours; what others have wrapped since stays under theirs."""
+        while self._done:
+            owner, name, before, ours = self._done.pop()
+            if owner.__dict__.get(name) is not ours:
+                continue
+            if before is None:  # it was inherited
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
 
 
 class DropRule:

@@ -7,11 +7,9 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Collection, Mapping
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -24,10 +22,12 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from otel_session import attributes as names
 from otel_session import context as here
-from otel_session import failures, scrub
+from otel_session import failures
 from otel_session._guard import report
 from otel_session.context import Identity
 from otel_session.instrumentors._base import Instrumentor
+from otel_session.masking import MASK, is_sensitive_key, mask, text_of
+from otel_session.messages import clean, merged, prints_sql
 from otel_session.processors import IdentityLogProcessor
 from otel_session.wire import IN_LOG_RECORD, encode_attributes
 from otel_session.wire.identities import encode_for_log_record
@@ -35,20 +35,15 @@ from otel_session.wire.log_leaves import LogWriter, encode_severity
 
 # The attributes every LogRecord has; all others were given by the application as `extra=`.
 _MADE_WITH = frozenset(vars(logging.makeLogRecord({})))
-_ORDINARY = _MADE_WITH | {"message", "asctime", "taskName"}
+_ORDINARY = _MADE_WITH | {"message", "asctime", "taskName", names.RECORD_ORIGIN}
+_BY_OUR_FILTER = frozenset(names.RECORD_FIELDS)  # the same ids are on the record already
 _EVENT_NAME = "otel.event.name"  # semconv: carries an event's name through the standard library
 _MAX_BODY_CHARS = 65_536
-_MAX_SLACK = 8_192  # a SQL error that begins within the body ends within this
 _MAX_EXTRA = 64
 _MAX_DEPTH = 8
 _INT64 = range(-(2**63), 2**63)
+_PLAIN_INT = 10**12  # what is larger may be the number of a card
 _UNREADABLE = "(its text could not be read)"
-# These print statements with their values: their records below WARNING stay here (the query spans tell the same),
-# and of the others the arguments do.
-_SQL_LOGGERS = re.compile(
-    r"(sqlalchemy\.(engine|orm|pool)|aiosqlite|asyncpg|psycopg|psycopg2|pymysql|aiomysql|asyncmy|databases|peewee|"
-    r"django\.db\.backends|oracledb|pyodbc|duckdb)(\.|$)"
-)
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}  # the log data model's names
 
 
@@ -79,11 +74,6 @@ class LoggingInstrumentor(Instrumentor):
             logging.Logger.callHandlers = self._original  # type: ignore[method-assign]
 
 
-@lru_cache(1_024)
-def _prints_sql(logger: str) -> bool:
-    return _SQL_LOGGERS.match(logger) is not None
-
-
 class _Exporter:
     def __init__(self, provider: Any) -> None:
         self.active = True
@@ -100,7 +90,9 @@ class _Exporter:
             context = here.get_current()
             if not _OFF.isdisjoint(context) and not is_instrumentation_enabled():
                 return
-            if _taken_by_another(logger) or (record.levelno < logging.WARNING and _prints_sql(record.name)):
+            if _taken_by_another(logger):
+                return
+            if record.levelno < logging.WARNING and prints_sql(record.name):  # the query spans tell the same
                 return
             self._busy.now = True  # a log line written while we export one must not start another round
             try:
@@ -260,17 +252,8 @@ def severity_of(level: int) -> SeverityNumber:
 
 def body_of(record: logging.LogRecord) -> str:
     """The formatted message without SQL values, at most 65,536 characters."""
-    args = record.args
-    if args and _prints_sql(record.name):
-        return _text(record.msg)
     try:
-        if args and isinstance(args, tuple) and any([isinstance(a, BaseException) for a in args]):  # noqa: C419 - quicker
-            clean = tuple(failures.message(a) if isinstance(a, BaseException) else a for a in args)
-            message = str(record.msg) % clean
-        elif not args and isinstance(record.msg, BaseException):
-            message = failures.message(record.msg)
-        else:
-            message = record.getMessage()
+        message = merged(record)
     except Exception:  # the wrong number of arguments, or one that cannot be shown: the handlers complain themselves
         return _text(record.msg)
     return _text(message)
@@ -279,26 +262,22 @@ def body_of(record: logging.LogRecord) -> str:
 def _text(value: Any) -> str:
     """A value's text as UTF-8 can hold it, without what must not leave, at most 65,536 characters. Never raises."""
     try:
-        written = str(value)
-        if len(written) > _MAX_BODY_CHARS:
-            written = written[: _MAX_BODY_CHARS + _MAX_SLACK]
-        if not written.isascii():  # a lone surrogate, as in names of files, would cost the exporter its whole batch
-            written = written.encode("utf-8", "replace").decode()
-        return scrub.text(written)[:_MAX_BODY_CHARS]
+        return clean(str(value), _MAX_BODY_CHARS)
     except Exception:
         return _UNREADABLE
 
 
 def _add_extra(attributes: dict[str, Any], fields: Mapping[str, Any]) -> str | None:
     event_name = None
+    others = _ORDINARY | _BY_OUR_FILTER if names.RECORD_ORIGIN in fields else _ORDINARY
     for key, value in fields.items():
-        if key in _ORDINARY or len(attributes) > _MAX_EXTRA:
+        if key in others or len(attributes) > _MAX_EXTRA:
             continue
         name = key if isinstance(key, str) else _text(key)
         if name == _EVENT_NAME:
             event_name = _text(value)
-        elif scrub.is_sensitive(name):
-            attributes[name] = scrub.MASK
+        elif is_sensitive_key(name):
+            attributes[name] = MASK
         else:
             attributes[name] = _plain(value)
     return event_name
@@ -307,19 +286,21 @@ def _add_extra(attributes: dict[str, Any], fields: Mapping[str, Any]) -> str | N
 def _plain(value: Any, depth: int = 0) -> Any:
     """A value of `extra=` as the exporters take it: text, numbers, and lists and mappings of them."""
     if isinstance(value, str):
-        return _text(value)
-    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value in _INT64):
+        return text_of(value, _MAX_BODY_CHARS)
+    if value is None or isinstance(value, bool | float):
         return value
+    if isinstance(value, int) and value in _INT64:
+        return value if -_PLAIN_INT < value < _PLAIN_INT else mask(value)
     if isinstance(value, BaseException):
         return failures.message(value)
     try:
         if depth < _MAX_DEPTH and isinstance(value, Mapping):
-            return {k: scrub.MASK if scrub.is_sensitive(k) else _plain(v, depth + 1) for k, v in _first_items(value)}
+            return {k: MASK if is_sensitive_key(k) else _plain(v, depth + 1) for k, v in _first_items(value)}
         if depth < _MAX_DEPTH and isinstance(value, list | tuple):
             return [_plain(v, depth + 1) for v in value[:_MAX_EXTRA]]
     except Exception:  # a mapping of the application's own making
         return _UNREADABLE
-    return _text(value) if depth < _MAX_DEPTH else "…"
+    return text_of(value, _MAX_BODY_CHARS) if depth < _MAX_DEPTH else "…"
 
 
 def _first_items(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:

@@ -8,7 +8,7 @@ span ends as every span does.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -17,13 +17,23 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import _Span
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util import BoundedList
-from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+)
 
 from otel_session.context import span_in
 
 from .leaves import Leaf
 from .short_way import ShortWay
+from .span_parts import encode_link
 from .spans import _encode_head, _encode_kind, _encode_name, _encode_status, _encode_trace_state
+from .varint import delimit
 
 _new = tuple.__new__
 _FRESH = frozenset({"_attributes", "_events", "_links", "_lock"})
@@ -71,6 +81,7 @@ class EntrySpan(_SdkSpan):  # type: ignore[misc]
     _way: ShortWay
     _parts: tuple[Part, ...]
     _looked_up: tuple[str | None, bool]
+    _given_links: Sequence[Link]
     _end_time: Any
 
     def tell(self, part: Part) -> None:
@@ -113,7 +124,10 @@ class EntrySpan(_SdkSpan):  # type: ignore[misc]
 
     @property
     def _links(self) -> Any:
-        return _list(self.__dict__, "_made_links", self._limits.max_links)
+        fields, most = self.__dict__, self._limits.max_links
+        if self._given_links and "_made_links" not in fields:
+            return fields.setdefault("_made_links", BoundedList.from_seq(most, self._given_links))
+        return _list(fields, "_made_links", most)
 
     def end(self, end_time: int | None = None) -> None:
         """As `Span.end`; encodes what is still as we made it."""
@@ -154,6 +168,7 @@ def _write(span: Any) -> None:
             *[part.encoded for part in span._parts],
             _encode_status(status.status_code, None),
             _encode_trace_state(trace_state) if trace_state else b"",
+            *[b"\x6a" + delimit(encode_link(link)) for link in span._given_links],
         ]
     )
     session_id, confirmed = span._looked_up
@@ -205,6 +220,7 @@ class EntryMaker:
         session_id: str | None,
         *,
         confirmed: bool,
+        links: Sequence[Link] = (),
     ) -> Any:
         """Start an `EntrySpan`, give a `Dropped` one, or None where the long way has to be gone.
 
@@ -216,6 +232,7 @@ class EntryMaker:
                 name the same one.
             session_id: For stores.
             confirmed: For stores: whether the client brought the id back.
+            links: Its links, a few at most.
         """
         way = self._way
         if not way.is_open():
@@ -247,6 +264,7 @@ class EntryMaker:
             "_way": way,
             "_parts": parts(),
             "_looked_up": (session_id, confirmed),
+            "_given_links": links,
             "trace_bytes": this.trace_id.to_bytes(16, "big"),
             "id_bytes": this.span_id.to_bytes(8, "big"),
             "_start_time": time.time_ns(),

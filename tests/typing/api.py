@@ -32,3 +32,29 @@ def who_holds() -> None:
 def caught() -> None:
     with testing.captured() as telemetry:
         assert_type(testing.tree(telemetry.spans()), list[dict[str, Any]])
+
+
+@otel_session.track_operation("create", metadata=lambda name: {"name": name})
+def create(name: str) -> int:
+    return len(name)
+
+
+class Clients:
+    @classmethod
+    @otel_session.perf("count")
+    def count(cls) -> int:
+        return 0
+
+
+def what_is_done() -> str:
+    assert_type(create("Ada"), int)
+    assert_type(Clients.count(), int)
+    with otel_session.track_operation("save", metadata={"source": "form"}, logger="billing") as operation:
+        operation.add_metadata({"rows": 1}, client_id=7)
+        otel_session.get_logger("billing").error("save", "no", error=ValueError())
+        return operation.correlation_id
+
+
+def which_build() -> None:
+    assert_type(otel_session.build_line(), str)
+    assert_type(otel_session.build_info(), dict[str, str | bool | None])

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.sampling import (
     ParentBasedTraceIdRatio,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import otel_session
@@ -60,9 +60,9 @@ def _maker(provider: TracerProvider) -> EntryMaker:
     return EntryMaker(ShortWay(provider.get_tracer("t")))
 
 
-def _entry(maker: EntryMaker, context: Context | None = None) -> Any:
+def _entry(maker: EntryMaker, context: Context | None = None, links: Sequence[Link] = ()) -> Any:
     return maker.start(
-        "GET", SpanKind.SERVER, context or Context(), lambda: (_part(FIRST),), "session-1", confirmed=True
+        "GET", SpanKind.SERVER, context or Context(), lambda: (_part(FIRST),), "session-1", confirmed=True, links=links
     )
 
 
@@ -100,11 +100,14 @@ STEPS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _check_equal(steps: list[str], end_ns: int = 10**18) -> None:
+LINKS = (Link(SpanContext(7, 8, False)), Link(SpanContext(9, 10, True), {"why": "before"}))
+
+
+def _check_equal(steps: list[str], end_ns: int = 10**18, links: Sequence[Link] = ()) -> None:
     ours, ours_lane = _provider()
     theirs, their_lane = _provider()
-    entry = _entry(_maker(ours))
-    real: Any = theirs.get_tracer("t").start_span("GET", Context(), SpanKind.SERVER, attributes=FIRST)
+    entry = _entry(_maker(ours), links=links)
+    real: Any = theirs.get_tracer("t").start_span("GET", Context(), SpanKind.SERVER, attributes=FIRST, links=links)
     assert type(entry) is EntrySpan
     assert isinstance(entry, type(real).__mro__[1])
     assert isinstance(entry, ReadableSpan)
@@ -120,6 +123,7 @@ def _check_equal(steps: list[str], end_ns: int = 10**18) -> None:
         assert getattr(entry, name) == getattr(real, name), (steps, name)
     assert dict(entry.attributes) == dict(real.attributes)
     assert [e.name for e in entry.events] == [e.name for e in real.events]
+    assert [(i.context, i.attributes) for i in entry.links] == [(i.context, i.attributes) for i in real.links]
     assert entry.is_recording() is real.is_recording() is False
 
 
@@ -127,6 +131,12 @@ def _check_equal(steps: list[str], end_ns: int = 10**18) -> None:
 def test_equals_a_span_of_the_sdk(step: str) -> None:
     """Whatever an application does with its request's span, what is sent and what it reads is what the SDK gives."""
     _check_equal([step])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_equals_a_span_of_the_sdk_with_links(step: str) -> None:
+    """So it does when the span was started with links."""
+    _check_equal([step], links=LINKS)
 
 
 def test_equals_a_span_of_the_sdk_whatever_is_done() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Flask
 
-from . import config, database, formats, logs, scoring, seed
+from . import config, database, formats, logs, monthly, scoring, seed
 from .views import auth, deals, errors, health, reports
 
 __all__ = ["create_app"]
@@ -23,6 +23,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     database.init_app(app)
     seed.init_app(app)
     scoring.init_app(app)
+    monthly.init_app(app)
     formats.init_app(app)
     errors.init_app(app)
     for views in (auth, deals, health, reports):

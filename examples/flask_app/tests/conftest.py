@@ -33,6 +33,7 @@ def make_app(tmp_path: Path) -> Iterator[MakeApp]:
     yield make
     for app in apps:
         app.extensions["deals_scorer"].close()
+        app.extensions["deals_monthly"].close()
         app.extensions["deals_engine"].dispose()
 
 

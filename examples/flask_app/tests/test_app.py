@@ -30,7 +30,7 @@ def read_text(response: TestResponse) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", ["/deals", "/deals/1", "/deals/new", "/reports/slow", "/reports/broken", "/export.csv"]
+    "path", ["/deals", "/deals/1", "/deals/new", "/reports/slow", "/reports/broken", "/reports/monthly", "/export.csv"]
 )
 def test_pages_need_a_user(app: Flask, path: str) -> None:
     """Without a user every page leads to the login page, which leads back to it."""
@@ -198,6 +198,19 @@ def test_broken_report(anna: FlaskClient, caplog: pytest.LogCaptureFixture) -> N
     assert error.exc_info is not None
     assert error.exc_info[0] is ZeroDivisionError
     assert anna.get("/deals").status_code == 200
+
+
+def test_monthly_report(app: Flask, anna: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    """It is written in the background, by a thread that says how long it took; then the page shows it."""
+    assert "None has been written yet." in anna.get("/reports/monthly").text
+    response = anna.post("/reports/monthly", follow_redirects=True)
+    assert "is being written" in response.text
+    app.extensions["deals_monthly"].close()
+    shown = anna.get("/reports/monthly").text
+    assert shown.index("lead") < shown.index("negotiation") < shown.index("won")
+    messages = [record.getMessage() for record in caplog.records if record.threadName == "deals-monthly"]
+    assert messages[-1].startswith("PERF: monthly_report took 0.")
+    assert messages[-1].endswith("s")
 
 
 def test_export_streams(app: Flask, anna: FlaskClient, statements: list[str]) -> None:

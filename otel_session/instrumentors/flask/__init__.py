@@ -22,10 +22,11 @@ from otel_session.config import HttpConfig
 from otel_session.instrumentors._base import Instrumentor
 from otel_session.instrumentors.flask import access_lines, known_later
 from otel_session.instrumentors.flask.app_sessions import AppSessionWatcher
+from otel_session.instrumentors.flask.build_display import init_build_line
 from otel_session.instrumentors.flask.request import ENVIRON_KEY, ServedRequest
 from otel_session.instrumentors.flask.server import Server
 
-__all__ = ["FlaskInstrumentor"]
+__all__ = ["FlaskInstrumentor", "init_build_line"]
 
 _OFFICIAL_MARK = "_is_instrumented_by_opentelemetry"  # the official instrumentation sets it on each application
 

@@ -7,17 +7,17 @@ from typing import Any
 
 from otel_session import attributes as names
 from otel_session.config import HttpConfig
-from otel_session.context import Identity, Work
 from otel_session.instrumentors.flask.attributes import (
     captured_attributes,
     client_attributes,
     server_attributes,
     target_attributes,
 )
-from otel_session.wire import encode_attributes
 from otel_session.wire.cache import GenerationCache
 from otel_session.wire.entries import Part
-from otel_session.wire.identities import encode_for_span
+from otel_session.wire.parts import identity_parts, part_of, work_attributes
+
+__all__ = ["RequestParts", "answer_attributes", "identity_parts", "part_of", "work_attributes"]
 
 _MAX_KEY_CHARS = 1_024
 
@@ -61,35 +61,6 @@ class RequestParts:
         return _kept(self._answers, key, lambda: answer_attributes(*key)) if found is None else found
 
 
-def identity_parts(identity: Identity) -> tuple[Part, ...]:
-    """The ids, and what is said of the session once for each request."""
-    parts: tuple[Part, ...] = (Part(identity.attributes, identity.encoded or encode_for_span(identity)),)
-    if identity.confirmed and identity.session_id is not None:
-        parts += (_CONFIRMED,)
-    if identity.previous_id is not None:
-        parts += (part_of({names.SESSION_PREVIOUS_ID: identity.previous_id}),)
-    return parts
-
-
-def work_attributes(work: Work) -> dict[str, Any]:
-    """What a request did in databases; nothing when it did nothing."""
-    if not work.statements and not work.orm_sessions:
-        return {}
-    return {
-        names.REQUEST_ORM_SESSIONS: work.orm_sessions,
-        names.REQUEST_STATEMENTS: work.statements,
-        names.REQUEST_COMMITS: work.commits,
-        names.REQUEST_ROLLBACKS: work.rollbacks,
-        names.REQUEST_RECOVERIES: work.recoveries,
-        names.REQUEST_DB_TIME: work.driver_ns / 1e9,
-    }
-
-
-def part_of(attributes: dict[str, Any]) -> Part:
-    """Attributes that no other request has."""
-    return Part(attributes, encode_attributes(attributes))
-
-
 def answer_attributes(status: int, route: str | None, view: str | None, error_type: str | None) -> dict[str, Any]:
     """What is known when a request ends, as attributes."""
     told: dict[str, Any] = {}
@@ -102,9 +73,6 @@ def answer_attributes(status: int, route: str | None, view: str | None, error_ty
     if error_type is not None:
         told[names.ERROR_TYPE] = error_type
     return told
-
-
-_CONFIRMED = part_of({names.SESSION_CONFIRMED: True})
 
 
 def _cache(most: int) -> GenerationCache[Any, Part]:

@@ -19,6 +19,7 @@ from otel_session import _heap, config
 from otel_session._guard import report
 from otel_session.instrumentors._base import Instrumentor
 from otel_session.instrumentors.sqlalchemy import detached, dialects
+from otel_session.instrumentors.sqlalchemy.connects import ConnectSpans
 from otel_session.instrumentors.sqlalchemy.existing import existing
 from otel_session.instrumentors.sqlalchemy.fetching import FetchErrors
 from otel_session.instrumentors.sqlalchemy.patches import unlisten
@@ -60,7 +61,8 @@ class SQLAlchemyInstrumentor(Instrumentor):
         self._recorder = QueryRecorder(kwargs.get("tracer_provider"), kwargs.get("meter_provider"))
         self._fetch_errors = FetchErrors(self._recorder, kwargs.get("logger_provider"))
         event.listen(Engine, "handle_error", self._fetch_errors.handle_error)
-        self._pools = PoolWatcher(SCOPE, kwargs.get("meter_provider"), kwargs.get("logger_provider"))
+        connects = ConnectSpans(self._recorder)
+        self._pools = PoolWatcher(SCOPE, connects.tell, kwargs.get("meter_provider"), kwargs.get("logger_provider"))
         counts = UnitCounts(SCOPE, kwargs.get("meter_provider"))
         signals = UnitSignals(self._recorder, counts, opened_at=config.active().pool_opened_at)
         self._units = UnitHooks(signals)

@@ -1,6 +1,7 @@
-"""Errors that come while rows are fetched: the statement has been recorded by then, so they become an event.
+"""Errors as SQLAlchemy tells of them: what they mean for a unit of work, whoever records the statement.
 
-Semantic conventions: `db.client.operation.exception`.
+Those that come while rows are fetched become an event, since the statement has been recorded by then. Semantic
+conventions: `db.client.operation.exception`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from otel_session import context as here
 from otel_session import failures
 from otel_session._guard import guarded
 from otel_session.instrumentors.sqlalchemy import dialects
+from otel_session.instrumentors.sqlalchemy.aborted import comes_from_server
 from otel_session.instrumentors.sqlalchemy.queries import FAILED, SCOPE, QueryRecorder, told_of
+from otel_session.instrumentors.sqlalchemy.units import unit_of
 
 
 class FetchErrors:
@@ -28,8 +31,20 @@ class FetchErrors:
 
     def handle_error(self, failure: Any) -> None:
         """Called by SQLAlchemy for each error of a driver; errors of statements are on their spans."""
-        if failure.statement is None and failure.execution_context is not None:
-            self._tell(failure.execution_context, failure.original_exception)
+        execution = failure.execution_context
+        if execution is None or not self._recorder.active:
+            return
+        self._note(execution, failure.original_exception)
+        if failure.statement is None:
+            self._tell(execution, failure.original_exception)
+
+    @guarded
+    def _note(self, execution: Any, error: BaseException) -> None:
+        unit = unit_of(execution.root_connection)
+        if unit is not None:
+            unit.error = told_of(error)[names.ERROR_TYPE]
+            if comes_from_server(error):
+                unit.failed_at = unit.statements
 
     @guarded
     def _tell(self, execution: Any, error: BaseException) -> None:

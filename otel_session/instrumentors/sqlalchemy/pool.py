@@ -29,10 +29,20 @@ _log = logging.getLogger("otel_session")
 
 
 class PoolWatcher:
-    """All pools of the process that are watched. Begins when it is made."""
+    """All pools of the process that are watched. Begins when it is made.
 
-    def __init__(self, scope: str, meter_provider: Any = None, logger_provider: Any = None) -> None:
+    Args:
+        scope: Of the metrics.
+        tell: Hears of each connection that is made, or fails to be: see `pool_hooks.time_creation`.
+        meter_provider: Another than the global one.
+        logger_provider: Likewise.
+    """
+
+    def __init__(
+        self, scope: str, tell: pool_hooks.Tell, meter_provider: Any = None, logger_provider: Any = None
+    ) -> None:
         settings = config.active()
+        self._tell = tell
         self._everything = False
         self._told: set[str] = set()
         self._names = Names()
@@ -147,7 +157,7 @@ class PoolWatcher:
             return
         watch.add_pool(pool)
         setattr(pool, MARK, watch)
-        pool_hooks.time_creation(pool, watch)
+        pool_hooks.time_creation(pool, watch, self._tell)
         self._hooks.meet(type(pool))
         name = f"{type(pool).__module__}.{type(pool).__qualname__}"
         if not pool_state.is_known(pool) and name not in self._told:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import copy_context
 from threading import get_ident
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any
 
 from sqlalchemy import event
@@ -25,6 +25,7 @@ from otel_session.instrumentors.sqlalchemy.pool_watch import LONG_USE_S, SLOW_WA
 MARK = "_otel_session_pool"
 """Where a pool and a dialect keep their watch, and a record its checkout."""
 _CREATOR = "_invoke_creator"
+Tell = Callable[[Any, PoolWatch, int, Any, BaseException | None], None]
 
 
 class PoolHooks:
@@ -177,19 +178,31 @@ def forget(checkout: Checkout) -> None:
     checkout.watch.drop(checkout)
 
 
-def time_creation(pool: Any, watch: PoolWatch) -> None:
-    """Measure how long this pool's connections take to make, whatever makes them (`creator=`, a `do_connect` event)."""
+def time_creation(pool: Any, watch: PoolWatch, tell: Tell) -> None:
+    """Measure how long this pool's connections take to make, whatever makes them (`creator=`, a `do_connect` event).
+
+    Args:
+        pool: The pool.
+        watch: Where it is counted.
+        tell: Called with the pool, its watch, when it began (nanoseconds since the epoch), and the driver's connection
+            and None, or None and the error.
+    """
     original = getattr(pool, _CREATOR, None)
     if original is None:
         return
 
     def invoke_creator(record: Any) -> Any:
-        start = perf_counter()
-        connection = original(record)
+        start, start_ns = perf_counter(), time_ns()
+        try:
+            connection = original(record)
+        except BaseException as error:
+            tell(pool, watch, start_ns, None, error)
+            raise
         try:
             watch.created(perf_counter() - start)
         except Exception:
             report("time_creation")
+        tell(pool, watch, start_ns, connection, None)
         return connection
 
     invoke_creator._otel_session_original = original  # type: ignore[attr-defined]

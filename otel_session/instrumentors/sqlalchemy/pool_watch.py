@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
 from opentelemetry.context import get_current
@@ -110,6 +111,7 @@ class PoolWatch:
         self._engines: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pools: weakref.WeakSet[Any] = weakref.WeakSet()
         self._inherited: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._forked_at = 0.0
         self._newest: weakref.ref[Any] | None = None
 
     def add_engine(self, engine: Any) -> None:
@@ -198,11 +200,19 @@ class PoolWatch:
             current = {id(newest): newest}
         pools = {**{id(pool): pool for pool in self.pools() if pool not in self._inherited}, **current}
         out = _by_pool(self.still_out())
-        states = {key: state_of(pool, out.get(key, ())) for key, pool in pools.items()}
+        inherited = {key for key, pool in pools.items() if pool in self._inherited}
+        states = {
+            key: state_of(pool, out.get(key, ()), self._forked_at if key in inherited else 0.0)
+            for key, pool in pools.items()
+        }
         limits = [states[key] for key in current]
         return PoolCounts(
             idle=_total(state.idle for state in states.values()),
-            used=sum(max(state.used or 0, len(out.get(key, ()))) for key, state in states.items()),
+            used=sum(
+                # An inherited pool counts also what was out in the parent.
+                max(0 if key in inherited else state.used or 0, len(out.get(key, ())))
+                for key, state in states.items()
+            ),
             pending=len(self.waiting),
             most=_total(state.most for state in limits),
             idle_most=_total(state.idle_most for state in limits),
@@ -216,7 +226,7 @@ class PoolWatch:
             checkout.variables = None
         self.waiting, self.out = set(), set()
         self.postponed.clear()
-        self._inherited = self._pools.copy()
+        self._inherited, self._forked_at = self._pools.copy(), time()
         self.counted.timeouts = self.counted.leaks = 0
 
 

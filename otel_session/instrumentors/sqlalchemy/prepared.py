@@ -30,11 +30,11 @@ class Target:
     Hot loops may look into `young` themselves, by a single statement's text, before they ask `prepared`.
     """
 
-    __slots__ = ("_attributes", "_endings", "_old", "young")
+    __slots__ = ("_attributes", "_old", "_others", "young")
 
     def __init__(self) -> None:
         self._attributes: Attributes | None = None
-        self._endings: dict[str, Prepared] = {}
+        self._others: dict[str, Prepared] = {}
         self.young: dict[Any, Prepared] = {}
         self._old: dict[Any, Prepared] = {}
 
@@ -54,10 +54,17 @@ class Target:
 
     def ending(self, name: str) -> Prepared | None:
         """The static part of a COMMIT or ROLLBACK; None as long as no statement has told where the database is."""
-        found = self._endings.get(name)
+        return self._named(name, {names.DB_OPERATION_NAME: name})
+
+    def connecting(self) -> Prepared | None:
+        """The static part of a new connection; None as above."""
+        return self._named(names.SPAN_CONNECT, {})
+
+    def _named(self, name: str, more: Attributes) -> Prepared | None:
+        found = self._others.get(name)
         if found is None and self._attributes is not None:
-            about = {**self._attributes, names.DB_OPERATION_NAME: name}
-            found = self._endings[name] = Prepared(name, about, about)
+            about = {**self._attributes, **more}
+            found = self._others[name] = Prepared(name, about, about)
         return found
 
     def know(self, execution: Any) -> Attributes:

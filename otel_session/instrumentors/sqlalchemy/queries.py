@@ -43,7 +43,7 @@ _DURATION = Metric(
 )
 _SLOW_S = 0.1
 """A statement that takes longer is kept as an exemplar, and so is one that failed."""
-_OFFICIAL = "opentelemetry.instrumentation.sqlalchemy"
+OFFICIAL = "opentelemetry.instrumentation.sqlalchemy"
 _SUPPRESSED_PLAIN = "suppress_instrumentation"
 ASIDE = frozenset({SUPPRESSED, _SUPPRESSED_PLAIN, here.QUIET})
 """A context without these keys is one in which everything is recorded."""
@@ -83,7 +83,7 @@ class QueryRecorder:
 
     def takes(self, execution: Any, context: Context) -> bool:
         """Whether what is executed here is ours to record."""
-        return self.is_on(context) and not (_OFFICIAL in sys.modules and _official_records(execution))
+        return self.is_on(context) and not official_listens(execution.engine)
 
     def start(self, target: Target, statement: str, execution: Any, sets: int = 1) -> Started | None:
         """Begin a statement, or None when it is not ours to record. Never raises."""
@@ -92,7 +92,7 @@ class QueryRecorder:
             unit: Unit | None = getattr(execution.root_connection, KEY, None)
             if unit is not None:
                 unit.statements += 1
-            ordinary = self.active and ASIDE.isdisjoint(context) and _OFFICIAL not in sys.modules
+            ordinary = self.active and ASIDE.isdisjoint(context) and OFFICIAL not in sys.modules
             if not ordinary and not self.takes(execution, context):
                 if unit is not None:
                     self._pass_on(unit, target, execution, context)
@@ -210,6 +210,27 @@ class QueryRecorder:
             span = self._start_span(started, trace.set_span_in_context(unit.span, started.context))
             _end(span, started.context, end_ns, told)
 
+    def tell(
+        self,
+        prepared: Prepared,
+        unit: Unit | None,
+        context: Context,
+        times: tuple[int, int],
+        error: BaseException | None,
+    ) -> None:
+        """Tell of something that has ended and is no statement: inside its unit of work's span, or the current one."""
+        start_ns, end_ns = times
+        parent = here.span_in(context)
+        if unit is not None and unit.known is not None and (parent is unit.ambient or parent is unit.span):
+            self.tell_ending(_new(Started, (prepared, unit.context, unit.known, start_ns, 1, unit)), end_ns, error)
+            return
+        started = self._start_under(parent, None, Started(prepared, context, None, start_ns, 1, None))
+        told = None if error is None else told_of(error)
+        if type(started.span) is SpanContext:
+            self._write(started, end_ns, told, counts=False)
+        elif started.span is not None:
+            _end(started.span, context, end_ns, told)
+
     def _write(self, started: Started, end_ns: int, told: dict[str, str] | None, *, counts: bool = True) -> int:
         prepared, context, span, start_ns, sets, _ = started
         encoded = prepared.encoded
@@ -268,10 +289,12 @@ def told_of(error: BaseException) -> dict[str, str]:
     return {**told, names.DB_RESPONSE_STATUS_CODE: code} if code else told
 
 
-def _official_records(execution: Any) -> bool:
-    """Whether the official instrumentation makes this engine's query spans; asked anew, since it may come later."""
-    for listener in execution.engine.dispatch.before_cursor_execute:
+def official_listens(engine: Any) -> bool:
+    """Whether the official instrumentation makes this engine's spans; asked anew, since it may come later."""
+    if OFFICIAL not in sys.modules:
+        return False
+    for listener in engine.dispatch.before_cursor_execute:
         owner = getattr(listener, "__self__", None)
-        if owner is not None and type(owner).__module__.startswith(_OFFICIAL):
+        if owner is not None and type(owner).__module__.startswith(OFFICIAL):
             return True
     return False

@@ -38,6 +38,16 @@ def wrappers(dialect: Any, target: Target, recorder: QueryRecorder) -> dict[str,
     }
 
 
+_SENDING = ("mysql", "mariadb")
+"""Dialects whose drivers send a COMMIT also where there is nothing to commit."""
+
+
+def commits_itself(connection: Connection) -> bool:
+    """Whether the database commits each statement by itself here (AUTOCOMMIT), so that the driver sends no COMMIT."""
+    known: Callable[[], bool] | None = getattr(connection, "_is_autocommit_isolation", None)
+    return known is not None and known() and connection.dialect.name not in _SENDING
+
+
 def _around(original: Callable[..., Any], name: str, target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
     def do_end(connection: Any, *args: Any, **kwargs: Any) -> Any:
         # The pool's proxy, or a Connection when it is about two phases.

@@ -1,14 +1,15 @@
 """Where SQLAlchemy is watched for units of work: 1.4 to 2.1, sync and async, scoped, joined, two-phase, leaked.
 
 The begin is `SessionTransaction._connection_for_bind`, so that connecting and waiting for the pool are inside; the end
-is `after_transaction_end` of the root, the only event that every end has. Of a leaked ORM session there is none: a weak
-reference tells.
+is the root's `close`, which every end comes to, and which no application takes off as it may event listeners. A leaked
+ORM session is not closed: a weak reference tells.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from time import time_ns
 from typing import Any
 from weakref import ref
 
@@ -19,12 +20,16 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from otel_session import failures
 from otel_session._guard import report
+from otel_session.instrumentors.sqlalchemy import connects
 from otel_session.instrumentors.sqlalchemy.orm_sessions import OrmSessions
 from otel_session.instrumentors.sqlalchemy.patches import Patches, unlisten
+from otel_session.instrumentors.sqlalchemy.transactions import commits_itself
 from otel_session.instrumentors.sqlalchemy.unit_signals import UnitSignals
 from otel_session.instrumentors.sqlalchemy.units import CLOSE, COMMIT, KEY, LEAKED, ROLLBACK, Unit, unit_of, unmark
 
 _BRACKETED = "opentelemetry.instrumentation.sqlalchemy"
+_EVENTS = ("after_rollback", "after_flush")
+_COMMITTED = "COMMITTED"
 
 
 class UnitHooks:
@@ -42,19 +47,20 @@ class UnitHooks:
         self.active = True
         wrap = self._patches.wrap
         wrap(SessionTransaction, "_connection_for_bind", self._around_connecting)
+        wrap(SessionTransaction, "close", self._around_end)
         wrap(TransactionalContext, "__exit__", self._around_exit)
         wrap(Session, "__exit__", self._around_exit)
         wrap(Session, "__init__", self._around_creation)
         for name in ("close", "invalidate"):
             wrap(Session, name, self._around_close)
-        for name in ("after_commit", "after_rollback", "after_flush", "after_transaction_end"):
+        for name in _EVENTS:
             event.listen(Session, name, getattr(self, name))
 
     def remove(self) -> None:
         """Put back what was changed, and forget the units that are open."""
         self.active = False
         self._patches.remove()
-        for name in ("after_commit", "after_rollback", "after_flush", "after_transaction_end"):
+        for name in _EVENTS:
             unlisten(Session, name, getattr(self, name))
         for unit in self.orm_sessions.forget_all():
             unit.let_go()
@@ -74,17 +80,19 @@ class UnitHooks:
             if unit is None:
                 return original(transaction, bind, *args, **kwargs)
             try:
-                if unit.span is None:
+                if not self.signals.is_here(unit):
                     connection = original(transaction, bind, *args, **kwargs)
                 else:  # the pool, the driver and others' instrumentations see the unit's span while it connects
                     with self.signals.inside(unit):
                         connection = original(transaction, bind, *args, **kwargs)
             except BaseException as error:
                 unit.error = _type_of(error)
+                _count_waiting(unit)
                 raise
             connected(unit, connection, bind)
             return connection
 
+        connects.find_units_in(_connection_for_bind, "unit")
         return _connection_for_bind
 
     def _begin(self, root: Any) -> Unit | None:
@@ -105,13 +113,14 @@ class UnitHooks:
 
     def _connected(self, unit: Unit, connection: Any, bind: Any) -> None:
         try:
+            _count_waiting(unit)
             if isinstance(bind, Connection):
                 unit.joined = True
                 if getattr(connection, KEY, None) is not None:  # another unit's connection stays that one's
                     return
             setattr(connection, KEY, unit)
             record = getattr(connection.connection, "_connection_record", None)
-            if record is not None:  # where two units share one, the later is found
+            if record is not None and not commits_itself(connection):  # where two units share one, the later is found
                 setattr(record, KEY, unit)
             unit.owners += (ref(connection), record)  # of a leak, the connection must go with its ORM session
         except Exception:
@@ -156,6 +165,35 @@ class UnitHooks:
 
         return __init__
 
+    def _around_end(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        ended = self._ended
+
+        def close(transaction: Any, invalidate: bool = False) -> Any:
+            if transaction._parent is not None or not self.active:
+                return original(transaction, invalidate)
+            orm_session, state = transaction.session, transaction._state  # both are gone afterwards
+            result = original(transaction, invalidate)
+            ended(orm_session, transaction, state)
+            return result
+
+        return close
+
+    def _ended(self, orm_session: Any, root: Any, state: Any) -> None:
+        try:
+            unit = getattr(root, KEY, None)
+            if unit is None:
+                return
+            unmark(root)
+            self.orm_sessions.units.pop(id(orm_session), None)
+            if state.name == _COMMITTED:
+                if unit.undone:
+                    unit.rolled_back, unit.reason = True, unit.reason or unit.error
+                else:
+                    unit.committed, unit.error, unit.reason = True, None, None
+            self._end(unit)
+        except Exception:
+            report("UnitHooks.ended")
+
     def _around_close(self, original: Callable[..., Any]) -> Callable[..., Any]:
         closed = self.orm_sessions.closed
 
@@ -167,19 +205,6 @@ class UnitHooks:
                     closed(orm_session)
 
         return close
-
-    def after_commit(self, orm_session: Any) -> None:
-        """SQLAlchemy's event; it also comes for savepoints, and for those that joined somebody's transaction."""
-        try:
-            unit = unit_of(orm_session.get_transaction())
-            if unit is None or orm_session.in_nested_transaction():
-                return
-            if unit.undone:
-                unit.rolled_back, unit.reason = True, unit.reason or unit.error
-            else:
-                unit.committed, unit.error, unit.reason = True, None, None
-        except Exception:
-            report("UnitHooks.after_commit")
 
     def after_rollback(self, orm_session: Any) -> None:
         """SQLAlchemy's event."""
@@ -213,19 +238,6 @@ class UnitHooks:
         except Exception:
             report("UnitHooks.after_flush")
 
-    def after_transaction_end(self, orm_session: Any, transaction: Any) -> None:
-        """SQLAlchemy's event: of the root, the end of a unit of work."""
-        if transaction._parent is not None:
-            return
-        try:
-            unit = getattr(transaction, KEY, None)
-            if unit is not None:
-                unmark(transaction)
-                self.orm_sessions.units.pop(id(orm_session), None)
-                self._end(unit)
-        except Exception:
-            report("UnitHooks.after_transaction_end")
-
     def _end(self, unit: Unit) -> None:
         unit.let_go()
         self.signals.end(unit, COMMIT if unit.committed else ROLLBACK if unit.rolled_back else CLOSE)
@@ -237,6 +249,12 @@ class UnitHooks:
                 unit.rollbacks += unit.still_found()  # the pools do it, those that have not done it already
             unit.let_go()
             self.signals.end(unit, LEAKED)
+
+
+def _count_waiting(unit: Unit) -> None:
+    """Before there is a connection no transaction is idle."""
+    if not unit.owners:
+        unit.busy_ns = time_ns() - unit.start_ns
 
 
 def _count_savepoint(transaction: Any) -> None:

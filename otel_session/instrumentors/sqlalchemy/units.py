@@ -35,7 +35,7 @@ class Unit:
         known: The span context of its own span, which a leaf has before it is written; None when it is not sampled.
         start_ns: Nanoseconds since the epoch.
         statements: How many it sent.
-        busy_ns: How long the driver took for them, and for COMMIT and ROLLBACK.
+        busy_ns: How long the driver took for them, for COMMIT and ROLLBACK, and how long the first connection took.
         savepoints: How many it opened.
         flushed: Objects inserted, updated and deleted.
         commits: COMMITs that its connections sent; `rollbacks` likewise.

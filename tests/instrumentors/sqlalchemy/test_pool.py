@@ -544,6 +544,42 @@ def test_fork(url: str, telemetry: testing.Captured) -> None:
     assert (states(telemetry, NAME), seen(telemetry, NAME).timeouts) == ((0, 2), 1)
 
 
+def _used_and_idle() -> list[tuple[int, int | None]]:
+    watcher = SQLAlchemyInstrumentor()._pools
+    assert watcher is not None
+    return [(watch.counts().used, watch.counts().idle) for watch in watcher.watches()]
+
+
+@pytest.mark.usefixtures("telemetry")
+@pytest.mark.parametrize("kind", [QueuePool, StaticPool, SingletonThreadPool, AssertionPool])
+def test_a_forked_child_tells_of_its_own_connections_only(kind: type[Pool], url: str) -> None:
+    """Of a pool it did not dispose of: what it uses, and what it has connected itself; not what its parent has."""
+    engine = made(url, kind)
+    with engine.connect():
+        other = engine.connect() if kind is QueuePool else None
+    before = _used_and_idle()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            told = _used_and_idle()
+            with engine.connect() as connection:  # the parent's, for all that the pool knows
+                told += _used_and_idle()
+                connection.invalidate()
+            told += _used_and_idle()
+            with engine.connect():
+                told += _used_and_idle()
+            told += _used_and_idle()
+            os.write(writer, repr(told).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(reader, 1_000).decode() == "[(0, 0), (1, 0), (0, 0), (1, 0), (0, 1)]"
+    assert _used_and_idle() == before == [(1 if other else 0, 1)]
+    if other is not None:
+        other.close()
+
+
 def test_toggling_under_load_breaks_nothing(url: str) -> None:
     """Threads take and give back while the instrumentor goes on and off: no error, and nothing of ours stays."""
     engine = made(url, pool_size=4, max_overflow=0)

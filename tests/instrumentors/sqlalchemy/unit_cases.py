@@ -311,6 +311,7 @@ request
     SELECT
     COMMIT
   unit commit 1 statements
+    connect
     SELECT
     COMMIT
 """,
@@ -341,6 +342,7 @@ request
 request
   unit commit 2 statements
     SELECT
+    connect
     SELECT
     COMMIT
     COMMIT
@@ -353,10 +355,72 @@ request
             "orm_sessions": 1,
         },
     ),
+    "connecting": (
+        """
+request
+  unit close 2 statements
+    connect
+    SELECT
+  step
+    connect
+    SELECT
+  unit close 2 statements
+    SELECT
+  step
+    SELECT
+  connect
+  SELECT
+""",
+        {
+            "commits": 0,
+            "rollbacks": 4,
+            "outcomes": {"close": 2},
+            "errors": {},
+            "orm_sessions": 2,
+        },
+    ),
+    "unreachable": (
+        """
+request
+  unit close 0 statements for ConnectionRefusedError error ConnectionRefusedError FAILED
+    connect error ConnectionRefusedError FAILED
+  connect error ConnectionRefusedError FAILED
+""",
+        {
+            "commits": 0,
+            "rollbacks": 0,
+            "outcomes": {"close": 1},
+            "errors": {"ConnectionRefusedError": 1},
+            "orm_sessions": 1,
+        },
+    ),
+    "without_listeners": (
+        """
+request
+  unit commit 1 statements
+    SELECT
+    COMMIT
+  unit close 1 statements
+    SELECT
+  unit commit 1 statements
+    SELECT
+    COMMIT
+  unit close 1 statements
+    SELECT
+""",
+        {
+            "commits": 2,
+            "rollbacks": 2,
+            "outcomes": {"commit": 2, "close": 2},
+            "errors": {},
+            "orm_sessions": 2,
+        },
+    ),
     "asynchronous": (
         """
 request
   unit commit 1 statements
+    connect
     SELECT
     COMMIT
   unit rollback 1 statements for ValueError error ValueError FAILED

@@ -287,7 +287,47 @@ def several_binds(engine: Any) -> None:
 
 
 @case
-def asynchronous(_engine: Any) -> None:
+def connecting(_: Any) -> None:
+    """A first connection is made inside its unit of work, a second one under the application's span it is for."""
+    tracer = trace.get_tracer("app", tracer_provider=PROVIDER)
+    first, second = _engine(), _engine()
+    for _ in range(2):
+        with Session(future=True) as orm:
+            orm.connection(bind_arguments={"bind": first}).execute(text("select 1"))
+            with tracer.start_as_current_span("step"):
+                orm.connection(bind_arguments={"bind": second}).execute(text("select 2"))
+    with _engine().connect() as connection:
+        connection.execute(text("select 3"))
+
+
+@case
+def unreachable(_: Any) -> None:
+    """The database cannot be reached, by an ORM session and without one."""
+
+    def refuse() -> Any:
+        raise ConnectionRefusedError("no")
+
+    engine = create_engine("sqlite://", creator=refuse, future=True)
+    with contextlib.suppress(ConnectionRefusedError), _orm(engine) as orm:
+        orm.execute(text("select 1"))
+    with contextlib.suppress(ConnectionRefusedError):
+        engine.connect()
+
+
+@case
+def without_listeners(engine: Any) -> None:
+    """The application takes all listeners off: units of work end all the same."""
+    dispatch: Any = Session.dispatch
+    dispatch._clear()
+    for _ in range(2):
+        with _orm(engine) as orm:
+            orm.execute(text("select 1"))
+            orm.commit()
+            orm.execute(text("select 2"))
+
+
+@case
+def asynchronous(_: Any) -> None:
     """An asynchronous ORM session; committed, failed, and cancelled."""
     try:
         from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine

@@ -1,16 +1,17 @@
-"""Reports: one slow, one with a bug that its first customer will find."""
+"""Reports: one slow, one with a bug that its first customer will find, one written in the background."""
 
 import logging
 import time
 from collections.abc import Sequence
 
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, current_app, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 
 from ..access import login_required
 from ..database import get_db
 from ..models import Deal
+from ..monthly import get_monthly
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("reports", __name__, url_prefix="/reports")
@@ -38,6 +39,22 @@ def broken() -> ResponseReturnValue:
     log.info("averaging day rates")
     rows = [(deal, _average_day_rate_eur(deal)) for deal in _all_deals()]
     return render_template("report_rates.html", rows=rows)
+
+
+@blueprint.get("/monthly")
+@login_required
+def monthly() -> ResponseReturnValue:
+    return render_template("report_monthly.html", rows=get_monthly().latest)
+
+
+@blueprint.post("/monthly")
+@login_required
+def write_monthly() -> ResponseReturnValue:
+    """Deals by stage, worked out in a thread after the answer."""
+    log.info("monthly report asked for")
+    get_monthly().start()
+    flash("The monthly report is being written.")
+    return redirect(url_for("reports.monthly"))
 
 
 def _all_deals() -> Sequence[Deal]:

@@ -1,0 +1,1 @@
+"""Hours: who works how long on what, for a small consultancy."""
