@@ -62,7 +62,8 @@ class Distribution(BaseDistro):  # type: ignore[misc]
         if self._other is not None:
             self._other.load_instrumentor(entry_point, **kwargs)
         else:
-            super().load_instrumentor(entry_point, **kwargs)
+            with _heap.undisturbed():
+                super().load_instrumentor(entry_point, **kwargs)
 
 
 class Configurator(_OTelSDKConfigurator):
@@ -78,9 +79,9 @@ class Configurator(_OTelSDKConfigurator):
         if others and not _named(_DISTRO) and not _named(_CONFIGURATOR):
             others[0].load()().configure(**kwargs)
         else:
-            self.make_pipeline(**kwargs)
-            if self.made_resource and config.active().gc_freeze:
-                _heap.set_aside()
+            _heap.look()
+            with _heap.undisturbed():
+                self.make_pipeline(**kwargs)
 
     def make_pipeline(self, **kwargs: Any) -> None:
         """Make the providers ourselves, whoever else is installed."""
@@ -156,6 +157,15 @@ def pre_instrument() -> None:
             activation.mention_build_stamp()
     except Exception:
         _log.warning("otel-session could not add its ids to the telemetry", exc_info=True)
+
+
+def post_instrument() -> None:
+    """The `opentelemetry_post_instrument` hook: the application is next. Never raises."""
+    try:
+        if Configurator().made_resource and config.active().gc_freeze:  # type: ignore[no-untyped-call]
+            _heap.set_aside()
+    except Exception:
+        _log.warning("otel-session could not put what start-up loaded aside", exc_info=True)
 
 
 def instrument(
