@@ -50,6 +50,18 @@ def set_aside() -> None:
     _before_all = False
 
 
+def set_aside_more() -> None:
+    """Freeze what was loaded since, too: by a server that has not run anything of the application yet.
+
+    Nothing happens where start-up froze nothing, or somebody else has frozen objects since.
+    """
+    global _witness
+    if _witness is not None and gc.isenabled() and not hides_others():
+        gc.collect(1)
+        gc.freeze()
+        _witness = []
+
+
 def hides_others() -> bool:
     """Whether objects that are not of start-up are frozen: `gc.get_objects()` does not tell of those."""
     if not gc.get_freeze_count():

@@ -68,6 +68,7 @@ def run_postgresql() -> Iterator[Server]:
         _run([str(programs / "initdb"), "-D", str(data), *made], folder, owner)
         counts = (programs.parent / "lib" / "pg_stat_statements.so").exists()
         settings = {"fsync": "off", "unix_socket_directories": "", "listen_addresses": HOST, "max_connections": "100"}
+        settings["max_prepared_transactions"] = "20"
         if counts:
             settings["shared_preload_libraries"] = "pg_stat_statements"
 

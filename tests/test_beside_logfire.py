@@ -75,10 +75,11 @@ def test_our_spans_are_theirs(python: pathlib.Path, tmp_path: pathlib.Path, metr
     """Their provider gets our spans too, each once, one tree."""
     found, said = _run(python, tmp_path, metrics=metrics)
     spans = found["spans"]
-    assert sorted(s["name"] for s in spans) == ["GET /", "SELECT", "sqlalchemy.unit_of_work", "their work"]
+    assert sorted(s["name"] for s in spans) == ["GET /", "SELECT", "connect", "sqlalchemy.unit_of_work", "their work"]
     by_name = {s["name"]: s for s in spans}
     assert by_name["their work"]["parent"] == by_name["GET /"]["id"]
     assert by_name["sqlalchemy.unit_of_work"]["parent"] == by_name["their work"]["id"]
+    assert by_name["connect"]["parent"] == by_name["sqlalchemy.unit_of_work"]["id"]
     assert by_name["SELECT"]["parent"] == by_name["sqlalchemy.unit_of_work"]["id"]
     _check_ids(found)
     assert "otel-session failed" not in said

@@ -57,6 +57,17 @@ def test_garbage_of_the_application_is_collected(tmp_path: Path) -> None:
     assert _run(code, tmp_path) == [1, 1]
 
 
+def test_a_server_adds_to_it(tmp_path: Path) -> None:
+    """What a server loads before the application is frozen as well and thawed with it; not where others froze since."""
+    more = "from otel_session import _heap; import http.server; _heap.set_aside_more()\n"
+    off = "import otel_session; otel_session.uninstrument()\n"
+    first, second, after = _run(START + COUNT + more + COUNT + off + COUNT, tmp_path)
+    assert second > first
+    assert after == 0
+    first, second = _run(START + "import http.server; gc.freeze()\n" + COUNT + more + COUNT, tmp_path)
+    assert second <= first
+
+
 def test_what_the_application_froze_stays(tmp_path: Path) -> None:
     """Objects that the application froze since are not thawed with ours."""
     code = START + COUNT + "import flask, otel_session; gc.freeze()\n" + COUNT + "otel_session.uninstrument()\n" + COUNT

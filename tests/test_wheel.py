@@ -13,15 +13,16 @@ from tests.otlp_sink import listening
 from tests.started import Telemetry, environ_for
 
 OLDEST, NEWEST = "3.10", "3.13"
-EXTRAS = ("", "flask", "sqlalchemy", "otlp", "otlp-grpc", "all", "contrib")
+EXTRAS = ("", "flask", "sqlalchemy", "otlp", "otlp-grpc", "fast", "all", "contrib")
 PROVIDED = {
     "flask": {"flask"},
     "sqlalchemy": {"sqlalchemy"},
     "otlp": {"opentelemetry.exporter.otlp.proto.http"},
     "otlp-grpc": {"opentelemetry.exporter.otlp.proto.grpc"},
+    "fast": {"orjson"},
     "contrib": {f"opentelemetry.instrumentation.{name}" for name in ("flask", "sqlalchemy", "logging")},
 }
-PROVIDED["all"] = set().union(*(PROVIDED[extra] for extra in ("flask", "sqlalchemy", "otlp", "otlp-grpc")))
+PROVIDED["all"] = set().union(*(PROVIDED[extra] for extra in ("flask", "sqlalchemy", "otlp", "otlp-grpc", "fast")))
 WATCHED = sorted(set().union(*PROVIDED.values()))
 
 

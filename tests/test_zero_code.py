@@ -45,7 +45,7 @@ def test_flask_run(python: pathlib.Path, folder: pathlib.Path) -> None:
         assert_session_is_right(telemetry, browser)
         assert [len(answer.cookies) for answer in browser.answers] == [1, 1, 0, 0, 0, 0]
     assert len({browser.session_id for browser in browsers}) == 2
-    assert telemetry.counts["spans"] == 18 == sum(map(len, telemetry.spans.values()))
+    assert telemetry.counts["spans"] == 18 + 1 == sum(map(len, telemetry.spans.values()))  # one is a connection's
     assert {"http.server.request.duration", "db.client.operation.duration"} <= telemetry.metric_names
     assert "otel-session failed" not in app.written()
 
@@ -88,7 +88,7 @@ def test_gunicorn(python: pathlib.Path, folder: pathlib.Path, options: tuple[str
     spans = [span for browser in browsers for span in telemetry.spans[browser.session_id]]
     workers = {span.resource["service.instance.id"] for span in spans}
     assert len(workers) == 2, "one of the two workers served nothing"
-    assert telemetry.counts["spans"] == len(spans) == 12 * 9
+    assert telemetry.counts["spans"] == len(spans) == 12 * 9 + 2  # and each worker's connection
 
 
 def test_reloader(python: pathlib.Path, folder: pathlib.Path) -> None:
@@ -111,16 +111,16 @@ def test_reloader(python: pathlib.Path, folder: pathlib.Path) -> None:
                 pass
             time.sleep(0.1)
         again.get("/deals")
-        _wait_for_spans(app.store, 5 + len(again.answers) + 1)
+        _wait_for_spans(app.store, 6 + len(again.answers) + 2)
         app.stop(group=True)
         telemetry = Telemetry.read(app.store)
-    names = ["GET /deals", "SELECT deals", "GET /stream", "SELECT deals", "GET /boom"]
+    names = ["GET /deals", "connect", "SELECT deals", "GET /stream", "SELECT deals", "GET /boom"]
     assert telemetry.names(browser.session_id) == names
     ids = [str(span.attributes["correlation.id"]) for span in telemetry.requests(browser.session_id)]
     # The page of an error in debug mode is Werkzeug's debugger's, which wraps the application from outside.
     assert [answer.correlation_id for answer in browser.answers] == [*ids[:2], None]
     assert again.answers[-2].body == "changed"
-    assert telemetry.names(again.session_id)[-3:] == ["GET /plain", "GET /deals", "SELECT deals"]
+    assert telemetry.names(again.session_id)[-4:] == ["GET /plain", "GET /deals", "connect", "SELECT deals"]
 
 
 def _wait_for_spans(store: pathlib.Path, count: int) -> None:
@@ -136,7 +136,7 @@ def test_sigterm_keeps_what_is_held(python: pathlib.Path, folder: pathlib.Path) 
         browser.get("/deals")
         assert app.stop() == -signal.SIGTERM
         telemetry = Telemetry.read(app.store)
-    assert telemetry.names(browser.session_id) == ["GET /deals", "SELECT deals"]
+    assert telemetry.names(browser.session_id) == ["GET /deals", "connect", "SELECT deals"]
     assert telemetry.messages(browser.session_id) == MESSAGES[:1]
     assert "http.server.request.duration" in telemetry.metric_names
 
@@ -151,7 +151,7 @@ def test_own_sigterm_handler_stays(python: pathlib.Path, folder: pathlib.Path) -
         browser.get("/deals")
         assert app.stop() == 7
         telemetry = Telemetry.read(app.store)
-    assert telemetry.names(browser.session_id) == ["GET /deals", "SELECT deals"]
+    assert telemetry.names(browser.session_id) == ["GET /deals", "connect", "SELECT deals"]
 
 
 def test_interrupt_keeps_what_is_held(python: pathlib.Path, folder: pathlib.Path) -> None:
@@ -161,7 +161,7 @@ def test_interrupt_keeps_what_is_held(python: pathlib.Path, folder: pathlib.Path
         browser.get("/deals")
         app.stop(signal.SIGINT)
         telemetry = Telemetry.read(app.store)
-    assert telemetry.names(browser.session_id) == ["GET /deals", "SELECT deals"]
+    assert telemetry.names(browser.session_id) == ["GET /deals", "connect", "SELECT deals"]
 
 
 def test_script_that_ends(python: pathlib.Path, folder: pathlib.Path) -> None:
@@ -177,7 +177,7 @@ def test_script_that_ends(python: pathlib.Path, folder: pathlib.Path) -> None:
     )
     assert done.stdout == "200 OK\n", done.stderr
     counts = Telemetry.read(folder / "t.db").counts
-    assert (counts["spans"], counts["unconfirmed"]) == (2, 1)
+    assert (counts["spans"], counts["unconfirmed"]) == (3, 1)
 
 
 def test_in_code(python: pathlib.Path, folder: pathlib.Path) -> None:

@@ -62,7 +62,7 @@ def test_otlp_named_without_the_extra(bare: pathlib.Path, folder: pathlib.Path) 
         browser = Browser(app.url)
         browser.get("/deals")
         telemetry = app.telemetry()
-    assert telemetry.names(browser.session_id) == ["GET /deals", "SELECT deals"]
+    assert telemetry.names(browser.session_id) == ["GET /deals", "connect", "SELECT deals"]
     assert app.written().count('"name": "GET /deals"') == 1
     (said,) = lines_with("OTEL_TRACES_EXPORTER names otlp", app.written())
     assert "pip install 'otel-session[otlp]'" in said
@@ -75,14 +75,14 @@ def test_otlp(otlp: pathlib.Path, folder: pathlib.Path) -> None:
             browsers = visited(app.url)
             app.stop()
         assert not app.store.exists()
-        for browser in browsers:
+        for browser, connects in zip(browsers, (1, 0), strict=True):
             mine = [span for span in sink.spans if span[2]["session.id"] == browser.session_id]
-            assert Counter(name for name, *_ in mine) == {**NAMES, "SELECT deals": 3}
+            assert Counter(name for name, *_ in mine) == Counter({**NAMES, "SELECT deals": 3, "connect": connects})
             received = {answer.correlation_id for answer in browser.answers}
             assert {span[2]["correlation.id"] for span in mine} == received
             said = sink.messages(browser.session_id)
             assert sorted(said) == sorted(MESSAGES)
-        assert len(sink.spans) == 18
+        assert len(sink.spans) == 18 + 1
         assert sink.metrics >= METRICS
         assert {span[3]["telemetry.distro.name"] for span in sink.spans} == {"otel-session"}
 
@@ -102,7 +102,7 @@ def test_both(otlp: pathlib.Path, folder: pathlib.Path) -> None:
             (browser,) = visited(app.url, 1)
             telemetry = app.telemetry()
         assert sorted(telemetry.names(browser.session_id)) == sorted(name for name, *_ in sink.spans)
-        assert (telemetry.counts["spans"], telemetry.counts["logs"], telemetry.counts["metrics"]) == (9, 0, 0)
+        assert (telemetry.counts["spans"], telemetry.counts["logs"], telemetry.counts["metrics"]) == (10, 0, 0)
         said = sink.messages(browser.session_id)
         assert sorted(said) == sorted(MESSAGES)
         assert sink.metrics >= METRICS
@@ -121,7 +121,7 @@ def test_grpc_asked_for_and_only_http_there(otlp: pathlib.Path, folder: pathlib.
         app.stop()
     (said,) = lines_with("The OTLP endpoint is", app.written())
     assert "OTEL_EXPORTER_OTLP_PROTOCOL is 'carrier-pigeon'; expected http/protobuf or grpc." in said
-    assert Telemetry.read(app.store).counts["spans"] == 4
+    assert Telemetry.read(app.store).counts["spans"] == 6
 
 
 def test_logs_exporter_none(bare: pathlib.Path, folder: pathlib.Path) -> None:
@@ -130,7 +130,7 @@ def test_logs_exporter_none(bare: pathlib.Path, folder: pathlib.Path) -> None:
         (browser,) = visited(app.url, 1)
         telemetry = app.telemetry()
     assert telemetry.counts["logs"] == 0
-    assert telemetry.counts["spans"] == 9
+    assert telemetry.counts["spans"] == 9 + 1  # one is a connection's
     written = app.written().splitlines()
     assert [line for line in written if line in MESSAGES] == [m for m in MESSAGES if "Exception" not in m]
     assert browser.answers[0].cookies
@@ -144,8 +144,9 @@ def test_console(bare: pathlib.Path, folder: pathlib.Path) -> None:
         telemetry = app.telemetry()
     assert telemetry.counts["spans"] == 0
     assert telemetry.messages(browser.session_id) == MESSAGES[:1]
-    assert app.written().count(f'"session.id": "{browser.session_id}"') == 2
-    assert set(re.findall(r'"name": "((?:GET|SELECT)[^"]*)"', app.written())) == {"GET /deals", "SELECT deals"}
+    assert app.written().count(f'"session.id": "{browser.session_id}"') == 3
+    told = re.findall(r'"name": "((?:GET|SELECT|connect)[^"]*)"', app.written())
+    assert sorted(told) == ["GET /deals", "SELECT deals", "connect"]
 
 
 CONFIG_FILE = """
@@ -193,7 +194,7 @@ def test_config_file_without_our_parts(declarative: pathlib.Path, folder: pathli
         browser = Browser(app.url)
         assert browser.get("/deals").correlation_id
         app.stop(signal.SIGINT)
-    assert app.written().count(f'"session.id": "{browser.session_id}"') == 2
+    assert app.written().count(f'"session.id": "{browser.session_id}"') == 3
     assert len(lines_with("name the detector in OTEL_CONFIG_FILE", app.written())) == 1
     assert not app.store.exists()
 

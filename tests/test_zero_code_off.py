@@ -98,7 +98,10 @@ def test_flask_disabled(python: pathlib.Path, folder: pathlib.Path, disabled: st
         app.stop()
     assert_serves_as_without_us(browser)
     with sqlite3.connect(app.store) as database:
-        assert [row[0] for row in database.execute("SELECT name FROM spans")] == ["SELECT deals"] * 3
+        assert [row[0] for row in database.execute("SELECT name FROM spans")] == [
+            "connect",
+            *["SELECT deals"] * 3,
+        ]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,15 @@ def unit_changes(span: SpanView) -> str:
 
 def is_statement(span: SpanView) -> bool:
     """Whether the span is one database statement, also one of an older instrumentation."""
-    return span.is_statement or (span.kind == "CLIENT" and names.OLD_DB_SYSTEM in span.attributes)
+    return span.is_statement or (
+        span.kind == "CLIENT" and names.OLD_DB_SYSTEM in span.attributes and span.name not in names.DB_NO_STATEMENTS
+    )
+
+
+def is_for_database(span: SpanView) -> bool:
+    """Whether the span is a call to a database: a statement, a COMMIT or ROLLBACK, a new connection."""
+    attributes = span.attributes
+    return span.kind == "CLIENT" and (names.DB_SYSTEM_NAME in attributes or names.OLD_DB_SYSTEM in attributes)
 
 
 def query_text(span: SpanView) -> str:

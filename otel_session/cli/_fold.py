@@ -9,7 +9,7 @@ from typing import TypeAlias
 from otel_session import attributes as names
 from otel_session.cli import _operations as operations
 from otel_session.cli._build import Build
-from otel_session.cli._facts import exceptions_of, is_called, is_statement, label, query_text
+from otel_session.cli._facts import exceptions_of, is_called, is_for_database, is_statement, label, query_text
 from otel_session.cli._tree import Node
 from otel_session.store.views import EventView, LogView, text
 
@@ -46,7 +46,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Statements of one text that came again and again in a run, with nothing but statements between them."""
+    """Statements of one text, or connections, that came again and again in a run, with nothing else between them."""
 
     nodes: tuple[Node, ...]
 
@@ -126,7 +126,8 @@ def _folded(entries: list[Entry]) -> list[Entry]:
 
 def _is_plain_statement(node: Node) -> bool:
     span = node.span
-    return is_statement(span) and not (span.is_error or node.children or node.logs or span.events)
+    plain = is_statement(span) or (span.name == names.SPAN_CONNECT and is_for_database(span))
+    return plain and not (span.is_error or node.children or node.logs or span.events)
 
 
 def _fold_run(run: list[Node]) -> list[Entry]:

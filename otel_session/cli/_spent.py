@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from otel_session import attributes as names
-from otel_session.cli._facts import is_statement, label
+from otel_session.cli._facts import is_for_database, is_statement, label
 from otel_session.cli._text import plural
 from otel_session.cli._tree import Node
 from otel_session.cli._units import duration
@@ -58,7 +58,7 @@ class Spent:
 
 
 def spent(node: Node) -> Spent:
-    """Add up the time of a request's statements, of its server-side session store and of its calls to others."""
+    """Add up the time that a request spent in databases, in its server-side session store and in calls to others."""
     database: list[tuple[int, int]] = []
     store: list[tuple[int, int]] = []
     calls: list[tuple[int, int]] = []
@@ -72,6 +72,8 @@ def spent(node: Node) -> Spent:
             database.append((span.start_ns, span.end_ns))
             times[label(span)] += span.duration_ns
             counts[label(span)] += 1
+        elif is_for_database(span):
+            database.append((span.start_ns, span.end_ns))
         elif span.kind in ("CLIENT", "PRODUCER", "SERVER", "CONSUMER"):
             calls.append((span.start_ns, span.end_ns))
         else:

@@ -1,4 +1,4 @@
-"""What stands on a record beside what every record has: `extra=` fields, and those of an operation."""
+"""What stands on a record beside what every record has: `extra=` fields."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from itertools import islice
 from typing import Any
 
 from otel_session import attributes as names
-from otel_session import failures
 from otel_session.logs._encoding import encode, quoted
-from otel_session.logs._origin import ORIGIN, parts_of
+from otel_session.logs._origin import ORIGIN
 from otel_session.masking import (
     MASK,
     clean_text,
     current_rules,
     is_sensitive_key,
     mask,
-    mask_mapping,
     max_chars,
     text_of,
 )
@@ -139,42 +137,3 @@ def json_of(value: Any) -> str:
 
 
 _PLAIN_INT = 10**12  # what is larger may be the number of a card
-
-
-def operation_json(extras: dict[str, Any], error: tuple[str, str, str] | None) -> str:
-    """The fields of an operation, in their order; takes them out of `extras`."""
-    made = []
-    if "operation" in extras:
-        made.append(f',"operation":{quoted(text_of(extras.pop("operation"), _MAX_WORD_CHARS))}')
-    if "duration_ms" in extras:
-        made.append(f',"duration_ms":{_milliseconds(extras.pop("duration_ms"))}')
-    if "success" in extras:
-        made.append(f',"success":{json_of(extras.pop("success"))}')
-    if "metadata" in extras:
-        made.append(f',"metadata":{encode(mask_mapping(extras.pop("metadata")))}')
-    if error is not None or "error" in extras:
-        made.append(f',"error":{_error(extras.pop("error", None), error)}')
-    return "".join(made)
-
-
-def _milliseconds(value: Any) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST_MS:
-        return f"{float(value):.2f}"
-    return encode(mask(value))
-
-
-_MOST_MS = 1e15
-_ERROR_CHARS = {"type": 256, "message": failures.MAX_MESSAGE_CHARS, "traceback": failures.MAX_STACKTRACE_CHARS}
-
-
-def _error(given: Any, raised: tuple[str, str, str] | None) -> str:
-    """What the application says of an error, its gaps filled from the exception that the record has."""
-    if isinstance(given, BaseException):
-        given, raised = None, parts_of(given)
-    known: dict[Any, Any] = dict(zip(_ERROR_CHARS, raised, strict=True)) if raised is not None else {}
-    if isinstance(given, Mapping):
-        known.update(islice(given.items(), MAX_FIELDS))
-    elif given is not None:
-        known["message"] = given
-    texts = {name: text_of(known.pop(name), most) for name, most in _ERROR_CHARS.items() if known.get(name) is not None}
-    return encode({**texts, **mask_mapping(known)} if known else texts)

@@ -15,8 +15,9 @@ from otel_session._guard import report
 from otel_session.context import KEY, get_current
 from otel_session.logs._commit import running_commit
 from otel_session.logs._encoding import in_ascii, one_line, quoted
-from otel_session.logs._fields import MADE_COUNT, extras_json, extras_of, operation_json, plain_json
+from otel_session.logs._fields import MADE_COUNT, extras_json, extras_of, plain_json
 from otel_session.logs._filter import take_out
+from otel_session.logs._operation import error_from, operation_json
 from otel_session.logs._origin import Origin, error_of, whose
 from otel_session.logs._who import NOBODY, NOWHERE, Place, Who, place_in, who_in
 from otel_session.masking import CUT_NOTE, UNREADABLE, text_of
@@ -179,7 +180,7 @@ class JsonFormatter(logging.Formatter):
         if error is None and origin is not None:
             error = origin.error
         if error is None and record.exc_text:  # the exception itself stayed in another process
-            error = _error_from(record.exc_text)
+            error = error_from(record.exc_text)
         operation = operation_json(extras, error)
         if record.stack_info:
             operation += f',"stack":{quoted(text_of(record.stack_info, failures.MAX_STACKTRACE_CHARS))}'
@@ -204,10 +205,3 @@ def _message_of(record: logging.LogRecord) -> str:
 
 
 _MOST_UNFITTING = 65_536
-
-
-def _error_from(text: str) -> tuple[str, str, str]:
-    """Type, message and traceback, from a traceback's text."""
-    clean = text_of(text, failures.MAX_STACKTRACE_CHARS)
-    kind, _, said = clean.rstrip().rpartition("\n")[2].partition(": ")
-    return kind, said, clean

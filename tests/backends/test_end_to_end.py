@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_session.attributes import DB_TRANSACTION_ENDS as TRANSACTION_ENDS
-from otel_session.attributes import SPAN_UNIT_OF_WORK, UNIT_OUTCOME, UNIT_STATEMENTS
+from otel_session.attributes import DB_NO_STATEMENTS, SPAN_UNIT_OF_WORK, UNIT_OUTCOME, UNIT_STATEMENTS
 from tests.backends import deals
 from tests.backends.clients import JaegerClient, PrometheusClient, eventually, get
 from tests.backends.conftest import need
@@ -187,7 +186,7 @@ def test_no_span_without_session(seen: Seen) -> None:
     assert {span.ids for span in seen.spans if span.start_us < seen.began_us} == {("", "")}
     later = [span for span in seen.spans if span.start_us >= seen.began_us]
     assert {span.ids for span in later} == {(session, key) for session, key, _ in seen.visited}
-    makers = [span for span in later if not span.name.startswith("sqlalchemy.") and span.name not in TRANSACTION_ENDS]
+    makers = [span for span in later if not span.name.startswith("sqlalchemy.") and span.name not in DB_NO_STATEMENTS]
     assert {span.tags["otel.scope.name"].startswith("opentelemetry.") for span in makers} == {seen.official}
 
 
@@ -198,7 +197,7 @@ def test_units_of_work(seen: Seen) -> None:
     streamed = {key for key, page in seen.pages.items() if page.path == "/export.csv"}
     assert len(units) > 20
     assert {span.tags[UNIT_OUTCOME] for span in units} >= {"commit", "close"}
-    inside = Counter(span.parent_id for span in seen.spans if span.is_statement and span.name not in TRANSACTION_ENDS)
+    inside = Counter(span.parent_id for span in seen.spans if span.is_statement and span.name not in DB_NO_STATEMENTS)
     for unit in units:
         if seen.official and unit.tags[CORRELATION] in streamed:
             continue  # the official server span is over when a streamed body is made

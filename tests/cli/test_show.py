@@ -244,6 +244,25 @@ def test_a_slow_request_says_where_its_time_went(shown: Callable[..., str]) -> N
     assert times == {"database": 440.0, "session_store": 60.0, "calls": 200.0, "own_code": 300.0}
 
 
+def test_a_connection_is_no_statement(shown: Callable[..., str]) -> None:
+    """A new connection is told with its time, which is the database's; many do not hide which statements repeat."""
+    visit = Visit(ID)
+    page = visit.request("GET", "/", 0, 1_000)
+    database = {names.DB_SYSTEM_NAME: "postgresql"}
+    visit.span("connect", 100, 400, parent=page, kind=CLIENT, attributes=database)
+    for number in range(5):
+        visit.statement(page, "SELECT a", 510 + 10 * number, 5)
+        visit.span("connect", 515 + 10 * number, 5, parent=page, kind=CLIENT, attributes=database)
+    failed = {**database, names.ERROR_TYPE: "psycopg2.OperationalError"}
+    visit.span("connect", 700, 1, parent=page, kind=CLIENT, attributes=failed, error=True)
+    out = shown(visit)
+    assert "  database  5 statements\n" in out
+    assert "451 ms database (45 %: 5 statements)" in out
+    assert line_with(out, "×6 connect").endswith("─ ×6 connect  425 ms total  slowest 400 ms")
+    assert "×5 SELECT a  25.0 ms total (N+1?)" in out
+    assert line_with(out, "Operational").endswith("connect  psycopg2.OperationalError")
+
+
 def test_what_is_slow_can_be_said(shown: Callable[..., str]) -> None:
     """`--slow` moves the border; what a request waits for is slow at a third of it, repeated statements together."""
     out = shown(believable_visit(ID))

@@ -142,7 +142,9 @@ def test_a_generator_that_streams_an_answer(telemetry: testing.Captured) -> None
     app.add_url_rule("/", view_func=rows)
     otel_session.instrument(app=app, **telemetry.providers)
     assert app.test_client().get("/").text == "ab"
-    assert [span.name for span in telemetry.spans()] == ["rows", "GET /"]
+    rows_span, request = telemetry.spans()
+    assert (rows_span.name, request.name) == ("rows", "GET /")
+    assert rows_span.parent == request.context
 
 
 def test_log_records_carry_it(telemetry: testing.Captured, lines: Lines) -> None:

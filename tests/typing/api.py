@@ -1,12 +1,13 @@
 """The public names as a user's type checker sees them. Checked by mypy, never run."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import assert_type
 
 import otel_session
-from otel_session import testing
+from otel_session import masking, testing
 
 
 def switched_on(app: object, engine: object) -> None:
@@ -58,3 +59,11 @@ def what_is_done() -> str:
 def which_build() -> None:
     assert_type(otel_session.build_line(), str)
     assert_type(otel_session.build_info(), dict[str, str | bool | None])
+
+
+def lines_of_a_user(handler: logging.Handler) -> None:
+    otel_session.instrument(log_format="json", masked_keys=["salary"], metadata_max_chars=80)
+    handler.setFormatter(otel_session.JsonFormatter(defaults={"service": "shop"}, max_message_chars=1_000))
+    handler.setFormatter(otel_session.PrefixFormatter("%(levelname)s %(message)s"))
+    handler.addFilter(otel_session.SessionFilter())
+    assert_type(masking.mask_mapping({"token": 1}), dict[str, Any])

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Iterator
 from datetime import date, timedelta
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Engine, insert, select
@@ -47,7 +48,7 @@ def fill_if_empty(engine: Engine) -> None:
         name, client, budget, rate = _PENDING
         db.add_all([*people, *projects, Project(name=name, client=client, budget_hours=budget, rate_eur=rate)])
         db.flush()
-        bookings = list(_make_bookings(people, projects, until=date.today()))
+        bookings = sorted(_make_bookings(people, projects, until=date.today()), key=itemgetter("day"))
         db.execute(insert(Booking), bookings)
         db.commit()
     log.info("filled an empty database with %d bookings", len(bookings))

@@ -68,9 +68,7 @@ st.dataframe(
 @st.fragment(run_every=float(os.environ.get("HOURS_LIVE_S", "10")))
 def just_booked() -> None:
     """Runs by itself every few seconds, without the rest of the page."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Booked just now")
-        st.button("Look again", icon=":material/refresh:", type="tertiary", key="look-again")
+    st.subheader("Booked just now")
     st.dataframe(
         queries.newest(),
         hide_index=True,
@@ -81,6 +79,7 @@ def just_booked() -> None:
             "note": "Note",
         },
     )
+    st.button("Look again", icon=":material/refresh:", type="tertiary", key="look-again")
 
 
 just_booked()

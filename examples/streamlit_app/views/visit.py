@@ -6,6 +6,7 @@ st.title("This visit")
 
 try:
     import otel_session
+    from otel_session import streamlit as telemetry
 except ImportError:
     st.info("Install otel-session, and start the app with it, to see your session here.", icon=":material/info:")
     st.stop()
@@ -27,4 +28,4 @@ with right, st.container(border=True):
 
 st.subheader("See what it did")
 st.code(f"otel-session show {session_id}", language="bash")
-st.caption(otel_session.build_line())
+telemetry.panel()

@@ -55,17 +55,18 @@ def _around(original: Callable[..., Any], name: str, target: Target, recorder: Q
         unit = getattr(owner, KEY, None)
         if unit is None or not unit.statements or not recorder.active or unit.ending:
             return original(connection, *args, **kwargs)
+        told = _told(name, *args, **kwargs) if args else name
         unit.ending = True  # some dialects' two-phase methods call the plain ones
         undone = unit.error is not None and name == COMMIT and is_aborted(unit, connection)
         start_ns = time_ns()
         try:
             result = original(connection, *args, **kwargs)
         except BaseException as error:
-            _ended(unit, name, target, start_ns, error)
+            _ended(unit, told, target, start_ns, error)
             if name == ROLLBACK:  # the connection is dead
                 unmark(owner)
             raise
-        _ended(unit, name, target, start_ns, None, undone=undone)
+        _ended(unit, told, target, start_ns, None, undone=undone)
         if owner is connection:
             _leave_record(connection, name)
         elif name != PREPARE:
@@ -73,6 +74,11 @@ def _around(original: Callable[..., Any], name: str, target: Target, recorder: Q
         return result
 
     return do_end
+
+
+def _told(name: str, _xid: Any, is_prepared: bool = True, *_: Any, **__: Any) -> str:
+    """What a method of two phases does: without the first one its second one is a plain COMMIT or ROLLBACK."""
+    return name if is_prepared else name.removesuffix(" PREPARED")
 
 
 def _leave_record(connection: Connection, name: str) -> None:

@@ -36,6 +36,7 @@ class Hooks:
         """What to do with each module once it is there."""
         hooks = {
             f"{_RUNTIME}.scriptrunner.script_runner": self._script_runner,
+            f"{_RUNTIME}.scriptrunner.script_cache": self._script_cache,
             f"{_RUNTIME}.scriptrunner.exec_code": self._error_handler,
             f"{_RUNTIME}.fragment": self._error_handler,
             f"{_RUNTIME}.state.session_state": self._session_state,
@@ -53,6 +54,22 @@ class Hooks:
         run = self._reruns.run
         self._patches.wrap(module, "exec_func_with_error_handling", lambda original: functools.partial(run, original))
         self._patches.wrap(module.ScriptRunner, "_run_script", _asking)
+
+    def _script_cache(self, module: Any) -> None:
+        reruns = self._reruns
+
+        def telling(original: Any) -> Any:
+            def get_bytecode(cache: Any, path: str) -> Any:
+                try:
+                    return original(cache, path)
+                except Exception as error:
+                    if running.get() is None and asked.get() is not None:  # else it is a page, inside of a run
+                        reruns.refuse(error)
+                    raise
+
+            return get_bytecode
+
+        self._patches.wrap(module.ScriptCache, "get_bytecode", telling)
 
     def _error_handler(self, module: Any) -> None:
         for name in _HANDLERS:

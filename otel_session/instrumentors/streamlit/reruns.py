@@ -12,7 +12,7 @@ from opentelemetry.trace import Link, Span, SpanKind
 from otel_session import attributes as names
 from otel_session import context as here
 from otel_session import instruments
-from otel_session._guard import report
+from otel_session._guard import guarded, report
 from otel_session.config import Config, HttpConfig
 from otel_session.context import Identity, Work
 from otel_session.instrumentors._base import DropRule
@@ -94,6 +94,15 @@ class Reruns:
             running.reset(inner)
             here.detach(token)
             rerun.end()
+
+    @guarded
+    def refuse(self, error: BaseException) -> None:
+        """Tell of a script that could not be run, since it does not compile."""
+        from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
+
+        rerun = self._begin(get_script_run_ctx())
+        rerun.escaped(error)
+        rerun.end()
 
     def _begin(self, ctx: Any) -> Rerun:
         ambient = here.get_current()

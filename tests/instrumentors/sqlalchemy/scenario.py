@@ -142,7 +142,7 @@ def asynchronous() -> dict[str, Any]:
 
 
 def official(order: str) -> dict[str, Any]:
-    """The official instrumentation beside ours: it `first`, it `last`, or taken off again (`gone`)."""
+    """The official one beside ours: it `first`, `last`, taken off (`gone`), of our engine (`named`) or an `other`."""
     from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor as Official
 
     seen: list[str] = []
@@ -154,10 +154,10 @@ def official(order: str) -> dict[str, Any]:
         else:
             Official().instrument(**theirs)
             otel_session.instrument(**telemetry.providers)
-        if order == "named":
+        if order in ("named", "other"):
             Official().uninstrument()
             engine = _engine(seen)
-            Official().instrument(engine=engine, **theirs)
+            Official().instrument(engine=engine if order == "named" else create_engine("sqlite://"), **theirs)
         else:
             engine = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool, future=True)
             event.listen(engine, "connect", lambda connection, _: connection.set_trace_callback(seen.append))

@@ -117,6 +117,13 @@ def test_beside_the_official_instrumentation_no_span_is_doubled(order: str, tmp_
     assert found["durations"] == 0
 
 
+def test_beside_the_official_instrumentation_of_another_engine(tmp_path: pathlib.Path) -> None:
+    """Its `connect` spans are there for all engines: ours are not, and the statements are ours."""
+    found = _run("official", "official:other", tmp_path)
+    assert {s["scope"] for s in found["spans"] if s["name"] == "connect"} == {OFFICIAL}
+    assert {s["scope"] for s in found["spans"] if s["name"] != "connect"} == {OURS}
+
+
 def test_ours_are_back_when_the_official_instrumentation_is_taken_off(tmp_path: pathlib.Path) -> None:
     """Theirs off, ours on the same engine: one span a statement."""
     found = _run("official", "official:gone", tmp_path)

@@ -101,8 +101,7 @@ def _book(tabs: Sequence[Tab]) -> None:
 
 
 def _shown(tab: Tab) -> tuple[str, str]:
-    session_id = re.search(r"\b[0-9a-f]{32}\b", tab.text())
-    correlation_id = re.search(r"\breq_[0-9a-f]{12}\b", tab.text())
-    assert session_id, tab.text()
-    assert correlation_id, tab.text()
-    return session_id[0], correlation_id[0]
+    patterns = (r"\b[0-9a-f]{32}\b", r"\breq_[0-9a-f]{12}\b")
+    tab.until(lambda: all(re.search(pattern, tab.text()) for pattern in patterns))
+    session_id, correlation_id = (re.findall(pattern, tab.text())[0] for pattern in patterns)
+    return session_id, correlation_id
