@@ -82,12 +82,14 @@ class Tab:
 
     Attributes:
         page: Playwright's page.
-        runs: How each run that the server told of ended: Streamlit's id of the tab, and its word for the end.
+        begun: Streamlit's id of the tab, for each run that the server told of when it began.
+        runs: The same for each that ended, with Streamlit's word for it; not for those that a quick user cut short.
         console: What the browser's console says, as (kind, text); addresses are left out.
     """
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.begun: list[str] = []
         self.runs: list[tuple[str, str]] = []
         self.console: list[tuple[str, str]] = []
         self._app_session_id = ""
@@ -104,6 +106,7 @@ class Tab:
         kind = message.WhichOneof("type")
         if kind == "new_session":
             self._app_session_id = message.new_session.initialize.session_id or self._app_session_id
+            self.begun.append(self._app_session_id)
         elif kind == "script_finished":
             self.runs.append((self._app_session_id, _STATUS.Name(message.script_finished)))
 
@@ -177,7 +180,7 @@ class Tab:
     @property
     def app_session_ids(self) -> list[str]:
         """Streamlit's own ids of this tab, one for each time its page was loaded."""
-        return list(dict.fromkeys(app_session_id for app_session_id, _ in self.runs))
+        return list(dict.fromkeys(self.begun))
 
 
 def _plain(text: str) -> str:

@@ -21,7 +21,8 @@ from otel_session.logs._prefix import PrefixFormatter, with_prefix
 _KINDS_MOST = 1_000
 # These hand records on: whoever gets them writes the line.
 _HANDING_ON = frozenset({"QueueHandler", "BufferingHandler", "SocketHandler", "HTTPHandler"})
-_AT_ONCE = frozenset({"StreamHandler", "NullHandler", "SysLogHandler", "SMTPHandler", "NTEventLogHandler"})
+# These write, or send what others than `logging` read, in the thread that logs.
+_AT_ONCE = frozenset({"NullHandler", "SysLogHandler", "SMTPHandler", "HTTPHandler", "NTEventLogHandler"})
 _LOGGING = ("logging", "logging.handlers")
 _ACCESS_LOGGER = "gunicorn.access"
 # gunicorn gives the WSGI environ's entries to its access log; ours are put there by the Flask instrumentor.

@@ -24,6 +24,7 @@ from otel_session.masking import CUT_NOTE, UNREADABLE, text_of
 from otel_session.messages import clean, merged
 
 _UNFITTING = " (its arguments do not fit)"
+_MOST_UNFITTING = 65_536
 _KNOWN_MOST = 10_000
 _MESSAGES_MOST = 1_000
 _MAX_WORD_CHARS = 256
@@ -202,6 +203,3 @@ def _message_of(record: logging.LogRecord) -> str:
         return str.__str__(merged(record))
     except Exception:  # the wrong number of arguments, or one that cannot be shown
         return text_of(record.msg, _MOST_UNFITTING) + (_UNFITTING if record.args else "")
-
-
-_MOST_UNFITTING = 65_536

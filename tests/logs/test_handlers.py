@@ -283,3 +283,22 @@ def test_gunicorns_access_lines(on: Any, log: logging.Logger, written: io.String
     )
     log.handle(record)
     assert written.getvalue() == PREFIX + "GET /\n"
+
+
+@pytest.mark.parametrize("kind", [logging.NullHandler, logging.handlers.HTTPHandler, logging.StreamHandler])
+def test_records_stay_as_they_are(kind: Any, on: Any, log: logging.Logger) -> None:
+    """Where a handler writes at once nothing is put on records: whoever sends all of their attributes sends no more."""
+    seen: list[dict[str, Any]] = []
+
+    class Sending(kind):  # type: ignore[misc]
+        def __init__(self) -> None:
+            logging.Handler.__init__(self)
+
+        def handle(self, record: logging.LogRecord) -> bool:
+            seen.append(dict(record.__dict__))
+            return True
+
+    log.addHandler(Sending())
+    on("prefix")
+    log.info("x")
+    assert seen[0].keys() == logging.makeLogRecord({}).__dict__.keys() | ({"message"} & seen[0].keys())

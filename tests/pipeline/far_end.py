@@ -47,6 +47,8 @@ class Answer:
 OK = Answer()
 EARLY = "before the fork"
 """The name of spans that are in no process's count."""
+CONNECT = "connect"
+"""Neither are these: as many connections are made as threads ask at a time."""
 _GRPC = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -105,7 +107,7 @@ class FarEnd:
             for of in ExportTraceServiceRequest.FromString(body).resource_spans:
                 found = [span.name for scope in of.scope_spans for span in scope.spans]
                 self.names.update(found)
-                self.instances[_instance(of)] += sum(name != EARLY for name in found)
+                self.instances[_instance(of)] += sum(name not in (EARLY, CONNECT) for name in found)
         elif "logs" in path:
             for of in ExportLogsServiceRequest.FromString(body).resource_logs:
                 self.logs.update(r.body.string_value for scope in of.scope_logs for r in scope.log_records)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.environments import python_with
-from tests.pipeline.far_end import EARLY, Served, far_end
+from tests.pipeline.far_end import CONNECT, EARLY, Served, far_end
 from tests.pipeline.made import wait_until
 from tests.started import Started, environ_for, flask_folder, started
 
@@ -98,6 +98,7 @@ def assert_all_there(end: Served, pids: Counter[str]) -> None:
     count = sum(pids.values())
     assert end.names["GET /pid"] == count
     assert end.names["SELECT deals"] == count
+    assert len(pids) <= end.names[CONNECT] <= count
     spans = {instance: number for instance, number in end.instances.items() if number}
     assert sorted(spans.values()) == sorted(2 * answered for answered in pids.values())
     assert counted(end) == count

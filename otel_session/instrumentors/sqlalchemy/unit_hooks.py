@@ -166,31 +166,38 @@ class UnitHooks:
         return __init__
 
     def _around_end(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        ended = self._ended
+        note_commit, ended = self._note_commit, self._ended
 
         def close(transaction: Any, invalidate: bool = False) -> Any:
-            if transaction._parent is not None or not self.active:
+            unit = getattr(transaction, KEY, None)
+            if unit is None or not self.active:
                 return original(transaction, invalidate)
-            orm_session, state = transaction.session, transaction._state  # both are gone afterwards
+            key = id(transaction.session)
+            note_commit(unit, transaction)
             result = original(transaction, invalidate)
-            ended(orm_session, transaction, state)
+            ended(unit, key, transaction)
             return result
 
         return close
 
-    def _ended(self, orm_session: Any, root: Any, state: Any) -> None:
+    def _note_commit(self, unit: Unit, root: Any) -> None:
         try:
-            unit = getattr(root, KEY, None)
-            if unit is None:
+            if root._state.name != _COMMITTED:
                 return
+            if unit.undone:
+                unit.rolled_back, unit.reason = True, unit.reason or unit.error
+            else:
+                unit.committed, unit.error, unit.reason = True, None, None
+        except Exception:
+            report("UnitHooks.note_commit")
+
+    def _ended(self, unit: Unit, key: int, root: Any) -> None:
+        try:
             unmark(root)
-            self.orm_sessions.units.pop(id(orm_session), None)
-            if state.name == _COMMITTED:
-                if unit.undone:
-                    unit.rolled_back, unit.reason = True, unit.reason or unit.error
-                else:
-                    unit.committed, unit.error, unit.reason = True, None, None
-            self._end(unit)
+            units = self.orm_sessions.units
+            if units.get(key) is unit:  # else a listener of the application's has begun the next one
+                del units[key]
+                self._end(unit)
         except Exception:
             report("UnitHooks.ended")
 

@@ -148,7 +148,16 @@ class Hooks:
 
             return shutdown
 
+        def asking(original: Any) -> Any:
+            def request_rerun(session: Any, client_state: Any, *args: Any, **kwargs: Any) -> Any:
+                if not getattr(client_state, "fragment_id", ""):
+                    tabs.request(session.id)
+                return original(session, client_state, *args, **kwargs)
+
+            return request_rerun
+
         self._patches.wrap(module.AppSession, "shutdown", closing)
+        self._patches.wrap(module.AppSession, "request_rerun", asking)
 
     def _server(self, module: Any) -> None:
         def with_cookie(original: Any) -> Any:

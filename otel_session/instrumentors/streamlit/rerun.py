@@ -63,6 +63,10 @@ class Rerun:
         self._data = None if asked is None else asked.data
         self._by_script = asked is not None and asked.by_script
         self._first = tab.runs == 0
+        self._number, self._requests = tab.runs, tab.requests
+        self._page_before = tab.page_hash
+        self._page_asked = str(getattr(self._data, "page_script_hash", "") or "")
+        tab.page_hash = self._page_asked or tab.page_hash
         self._changed: list[str] = []
         self._errors: list[BaseException] = []
         self._started = perf_counter()
@@ -95,7 +99,8 @@ class Rerun:
         elif interrupted is not None:
             self.outcome = RERUN
         elif stopped:
-            self.outcome = STOPPED
+            # A quick user's next run has a thread of its own; this one is told to stop as by `st.stop()`.
+            self.outcome = STOPPED if self.tab.requests == self._requests else RERUN
 
     def end(self) -> None:
         """It is over. Never raises."""
@@ -115,9 +120,8 @@ class Rerun:
             self._ctx = self._data = self._asked = None
 
     def _conclude(self) -> None:
-        page_hash = str(self._ctx.page_script_hash)
-        other_page = bool(self.tab.page_hash) and page_hash != self.tab.page_hash
-        self.tab.page_hash = page_hash
+        page_hash = self._page_hash()
+        other_page = bool(self._page_before) and page_hash != self._page_before
         self.page = self._runner.pages.of(self._ctx, page_hash)
         self.cause = cause_of(
             self._data,
@@ -128,6 +132,13 @@ class Rerun:
         )
         if self._errors:
             self.error_type = failures.type_name(self._errors[0])
+
+    def _page_hash(self) -> str:
+        """The page that was run. Streamlit knows the page's newest run only, which may be another one by now."""
+        if self.tab.runs > self._number + 1 and self._page_asked:
+            return self._page_asked
+        self.tab.page_hash = str(self._ctx.page_script_hash)
+        return self.tab.page_hash
 
     def described(self) -> dict[str, Any]:
         """What span and metrics say of it."""

@@ -416,6 +416,23 @@ request
             "orm_sessions": 2,
         },
     ),
+    "next_begun_by_a_listener": (
+        """
+request
+  unit commit 1 statements
+    SELECT
+    COMMIT
+  unit close 1 statements
+    SELECT
+""",
+        {
+            "commits": 1,
+            "rollbacks": 1,
+            "outcomes": {"commit": 1, "close": 1},
+            "errors": {},
+            "orm_sessions": 1,
+        },
+    ),
     "asynchronous": (
         """
 request

@@ -37,12 +37,12 @@ class Visit:
     """What one person's browser saw.
 
     Attributes:
-        runs: Streamlit's id of the open page and its word for the end of each run.
+        runs: Streamlit's id of the open page, for each run that the server told of.
         shown: The session id and the correlation id that the page about the visit shows.
         cookie: Ours.
     """
 
-    runs: list[tuple[str, str]]
+    runs: list[str]
     shown: tuple[str, str]
     cookie: str
 
@@ -65,7 +65,7 @@ def visit_at_once(chromium: Browser, url: str) -> list[Visit]:
     for tab in second:
         tab.wait()
     seen = [
-        Visit([*tab.runs, *other.runs], _shown(other), visitor.cookies["otel_session"])
+        Visit([*tab.begun, *other.begun], _shown(other), visitor.cookies["otel_session"])
         for visitor, tab, other in zip(visitors, tabs, second, strict=True)
     ]
     for visitor in visitors:

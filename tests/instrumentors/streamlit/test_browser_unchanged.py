@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from otel_session import attributes as names
 from otel_session.store.views import SpanView
 from tests.browsers import Tab, Visitor, chromium  # noqa: F401
 from tests.instrumentors.streamlit import widgets
@@ -29,7 +30,7 @@ class Drive:
     texts: dict[str, str]
     console: list[tuple[str, str]]
     cookies: set[str]
-    runs: list[tuple[str, str]]
+    runs: list[str]
     counted: Counter[str]
     output: str
     spans: list[SpanView]
@@ -62,7 +63,7 @@ def drive(
         spans = [] if expected is None else reruns_in(Telemetry.read(server.store))
         output = server.written().replace(server.url, "")
     counted = Counter(counts.read_text().splitlines()) if counts.exists() else Counter()
-    return Drive(texts, sorted(tab.console), cookies, tab.runs, counted, output, spans)
+    return Drive(texts, sorted(tab.console), cookies, tab.begun, counted, output, spans)
 
 
 def read(tab: Tab, expected: str | None) -> str:
@@ -122,9 +123,12 @@ def test_output_is_the_same(both: tuple[Drive, Drive]) -> None:
 
 
 def test_a_span_for_each_run(both: tuple[Drive, Drive]) -> None:
-    """There are as many rerun spans as the script counted runs, and as the browser was told of."""
+    """There are as many rerun spans as the script counted runs, and as the browser was told of; one is cut short."""
     _, instrumented = both
     assert len(instrumented.spans) == len(instrumented.runs)
+    cut = [span for span in instrumented.spans if span.attributes[names.RERUN_PAGE] == "/animation_demo"]
+    assert [span.attributes[names.RERUN_OUTCOME] for span in cut] == ["rerun"] * ("Hello again" in instrumented.texts)
+    assert [span.attributes[names.RERUN_CAUSE] for span in cut] == ["page"] * len(cut)
     if instrumented.counted:
         assert len(instrumented.spans) == sum(instrumented.counted.values())
 
