@@ -45,8 +45,10 @@ def latest(visit: Visit) -> Visit:
         kept = _kept.get(session_id)
         if kept is None:
             break
-        found = kept if kept.last_s + _ROUNDING_S >= found.last_s else found
         following = kept.session_id
+        late_s = 0 if following == session_id else _ROUNDING_S
+        if kept.last_s + late_s >= found.last_s:
+            found = kept
         if following == session_id:
             break
         session_id = following

@@ -177,11 +177,6 @@ class Tab:
         """How many runs of fragments have ended well."""
         return sum(_STATUS.Value(status) == _FRAGMENT for _, status in self.runs)
 
-    @property
-    def app_session_ids(self) -> list[str]:
-        """Streamlit's own ids of this tab, one for each time its page was loaded."""
-        return list(dict.fromkeys(self.begun))
-
 
 def _plain(text: str) -> str:
     return re.sub(r"https?://\S+", "", text)

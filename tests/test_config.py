@@ -47,6 +47,12 @@ GOOD: dict[str, tuple[Any, str, Any, Any]] = {
     "detached_budget": (100, "5", 5, 7),
     "pool_leak_s": (60.0, "5", 5.0, 300),
     "pool_opened_at": (False, "on", True, True),
+    "viewer_url": (
+        None,
+        "https://v.example/{session_id}",
+        "https://v.example/{session_id}",
+        "http://v/?s={session_id}",
+    ),
     "build_stamp": (None, "~/stamp.json", pathlib.Path("~/stamp.json").expanduser(), pathlib.Path("s.json")),
 }
 BAD: dict[str, list[Any]] = {
@@ -79,6 +85,12 @@ BAD: dict[str, list[Any]] = {
     "detached_budget": ["0", "many"],
     "pool_leak_s": ["0", "off"],
     "pool_opened_at": ["stack"],
+    "viewer_url": [
+        "v.example/{session_id}",
+        "https://v.example/",
+        "https://v.example/{session_id})",
+        "javascript:{session_id}",
+    ],
     "build_stamp": ["a\0b"],
 }
 FIELDS = [field.name for field in dataclasses.fields(Config)]

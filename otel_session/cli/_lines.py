@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from otel_session import attributes as names
 from otel_session.cli import _facts as facts
 from otel_session.cli import _operations as operations
+from otel_session.cli import _reruns as reruns
 from otel_session.cli._fold import BuildChange, Detail, Fold, LeftOut
 from otel_session.cli._margin import ERROR_MARK, SLOW_MARK, Margin, Place
 from otel_session.cli._spent import covered
@@ -165,6 +166,7 @@ class Pen:
         return [
             Piece(f"  {correlation}" if correlation else "", "dim"),
             Piece(f"  {path}" if path and path != facts.route(span) else "", "dim", drop=True),
+            Piece(f"  {about}" if (about := reruns.about(span)) else "", "dim", drop=True),
             Piece(f"  {function}" if function else "", "dim", drop=True),
             Piece(f"  {query}" if query else "", "dim", flex=True),
             Piece(f"  {told}" if (told := operations.metadata(span)) else "", "dim", flex=True),
@@ -190,6 +192,8 @@ def _outcome(span: SpanView) -> list[Piece]:
     if outcome := facts.unit_outcome(span):
         pieces.append(Piece(f" → {outcome}", _OUTCOME_STYLES.get(outcome, "")))
         pieces.append(Piece(f"  {facts.unit_changes(span)}".rstrip(), "dim"))
+    if ended := reruns.outcome(span):
+        pieces.append(Piece(f" → {ended}", "yellow"))
     if text(span.attributes, names.OPERATION_OUTCOME) == names.OPERATION_CANCELLED:
         pieces.append(Piece(f" → {names.OPERATION_CANCELLED}", "yellow"))
     if span.is_error and not span.is_request:

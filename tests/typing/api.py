@@ -7,7 +7,7 @@ from typing import Any
 from typing_extensions import assert_type
 
 import otel_session
-from otel_session import masking, testing
+from otel_session import masking, streamlit, testing
 
 
 def switched_on(app: object, engine: object) -> None:
@@ -67,3 +67,11 @@ def lines_of_a_user(handler: logging.Handler) -> None:
     handler.setFormatter(otel_session.PrefixFormatter("%(levelname)s %(message)s"))
     handler.addFilter(otel_session.SessionFilter())
     assert_type(masking.mask_mapping({"token": 1}), dict[str, Any])
+
+
+def on_a_page() -> None:
+    project = streamlit.Selection("project", allowed=lambda item: item != "secret")
+    assert_type(project.current(), str | None)
+    assert_type(streamlit.session_url("a"), str | None)
+    streamlit.panel()
+    streamlit.build_line()

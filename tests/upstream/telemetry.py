@@ -182,7 +182,7 @@ def _listeners(instrumentor: Any) -> Iterator[tuple[Any, str, Any]]:
     yield Engine, "handle_error", instrumentor._fetch_errors.handle_error
     for name in ("checkin", "detach"):
         yield Pool, name, instrumentor._pools._hooks.given_back
-    for name in ("after_commit", "after_rollback", "after_flush", "after_transaction_end"):
+    for name in ("after_rollback", "after_flush"):
         yield Session, name, getattr(instrumentor._units, name)
 
 

@@ -11,10 +11,6 @@ from typing import Any
 
 from otel_session import config, kept_visits
 from otel_session.instrumentors._base import Instrumentor
-from otel_session.instrumentors.streamlit.hooks import Hooks
-from otel_session.instrumentors.streamlit.imports import ImportWatch
-from otel_session.instrumentors.streamlit.page_cookie import PageCookie
-from otel_session.instrumentors.streamlit.reruns import Reruns
 
 __all__ = ["StreamlitInstrumentor"]
 
@@ -29,8 +25,15 @@ class StreamlitInstrumentor(Instrumentor):
         return ("streamlit >= 1.57",)
 
     def _instrument(self, **kwargs: Any) -> None:
+        # Start-up loads this module wherever we are installed, and calls this where Streamlit is.
+        from otel_session.instrumentors.streamlit.hooks import Hooks
+        from otel_session.instrumentors.streamlit.imports import ImportWatch
+        from otel_session.instrumentors.streamlit.page_cookie import PageCookie
+        from otel_session.instrumentors.streamlit.reruns import Reruns
+
+        self._cookie = PageCookie
         self._reruns = Reruns(config.active(), kwargs.get("tracer_provider"), kwargs.get("meter_provider"))
-        PageCookie.settings = config.active()
+        self._cookie.settings = config.active()
         self._hooks = Hooks(self._reruns)
         self._watch = ImportWatch(self._hooks.by_module())
         self._watch.begin()
@@ -39,5 +42,5 @@ class StreamlitInstrumentor(Instrumentor):
         self._watch.remove()
         self._hooks.remove()
         self._reruns.stop()
-        PageCookie.settings = None
+        self._cookie.settings = None
         kept_visits.forget_all()

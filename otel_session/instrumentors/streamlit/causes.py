@@ -15,6 +15,8 @@ FIRST_LOAD, WIDGET, FRAGMENT, TIMER, RERUN, PAGE, REQUEST = (
     "request",
 )
 MOST_WIDGETS = 10
+OVERTAKEN = "_otel_session_overtaken"
+"""A mark on a `ScriptRunner`."""
 _MAX_KEY_CHARS = 128
 _HASH_CHARS = 8
 
@@ -27,11 +29,17 @@ class Asked:
         by_script: Whether the run before asked for it: `st.rerun()`, `st.switch_page()`.
     """
 
-    __slots__ = ("by_script", "data")
+    __slots__ = ("_runner", "by_script", "data")
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, runner: Any = None) -> None:
         self.data = data
         self.by_script = False
+        self._runner = runner
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether the browser has asked for another run, which has a `ScriptRunner` of its own; this one must stop."""
+        return getattr(self._runner, OVERTAKEN, False)
 
     def follow(self, data: Any) -> None:
         """Note what interrupted a run. A browser's request brings its widgets' states, the script's own does not."""

@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import Any
 
 from otel_session import _heap
-from otel_session._guard import report
+from otel_session._guard import guarded, report
 from otel_session.instrumentors._base import Patches
-from otel_session.instrumentors.streamlit.causes import Asked, asked
+from otel_session.instrumentors.streamlit.causes import OVERTAKEN, Asked, asked
 from otel_session.instrumentors.streamlit.children import of_callback, of_miss
 from otel_session.instrumentors.streamlit.frames import hide_own, unseen, unseen_async
 from otel_session.instrumentors.streamlit.page_cookie import PageCookie
@@ -148,16 +148,8 @@ class Hooks:
 
             return shutdown
 
-        def asking(original: Any) -> Any:
-            def request_rerun(session: Any, client_state: Any, *args: Any, **kwargs: Any) -> Any:
-                if not getattr(client_state, "fragment_id", ""):
-                    tabs.request(session.id)
-                return original(session, client_state, *args, **kwargs)
-
-            return request_rerun
-
         self._patches.wrap(module.AppSession, "shutdown", closing)
-        self._patches.wrap(module.AppSession, "request_rerun", asking)
+        self._patches.wrap(module.AppSession, "request_rerun", _overtaking)
 
     def _server(self, module: Any) -> None:
         def with_cookie(original: Any) -> Any:
@@ -192,13 +184,34 @@ def _freezing(original: Any) -> Any:
 
 def _asking(original: Any) -> Any:
     def run_script(runner: Any, rerun_data: Any, *args: Any, **kwargs: Any) -> Any:
-        token = asked.set(Asked(rerun_data))
+        token = asked.set(Asked(rerun_data, runner))
         try:
             return original(runner, rerun_data, *args, **kwargs)
         finally:
             asked.reset(token)
 
     return run_script
+
+
+def _overtaking(original: Any) -> Any:
+    """Mark a run that has to make room: it is told to stop, as by `st.stop()` or the user."""
+
+    def request_rerun(session: Any, *args: Any, **kwargs: Any) -> Any:
+        runner = getattr(session, "_scriptrunner", None)
+        _mark(runner, True)  # before it is told, which it may notice at once
+        try:
+            return original(session, *args, **kwargs)
+        finally:
+            if getattr(session, "_scriptrunner", None) is runner:  # it goes on, and runs the next one itself
+                _mark(runner, False)
+
+    return request_rerun
+
+
+@guarded
+def _mark(runner: Any, overtaken: bool) -> None:
+    if runner is not None:
+        setattr(runner, OVERTAKEN, overtaken)
 
 
 def _noting_error(original: Any) -> Any:

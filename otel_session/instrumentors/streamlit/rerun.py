@@ -63,7 +63,7 @@ class Rerun:
         self._data = None if asked is None else asked.data
         self._by_script = asked is not None and asked.by_script
         self._first = tab.runs == 0
-        self._number, self._requests = tab.runs, tab.requests
+        self._number = tab.runs
         self._page_before = tab.page_hash
         self._page_asked = str(getattr(self._data, "page_script_hash", "") or "")
         tab.page_hash = self._page_asked or tab.page_hash
@@ -99,8 +99,7 @@ class Rerun:
         elif interrupted is not None:
             self.outcome = RERUN
         elif stopped:
-            # A quick user's next run has a thread of its own; this one is told to stop as by `st.stop()`.
-            self.outcome = STOPPED if self.tab.requests == self._requests else RERUN
+            self.outcome = RERUN if self._asked is not None and self._asked.overtaken else STOPPED
 
     def end(self) -> None:
         """It is over. Never raises."""
@@ -110,9 +109,6 @@ class Rerun:
             if self.recording:
                 self._describe(self._span)
                 self._span.end()
-                self.tab.previous = self._span.get_span_context()
-            else:
-                self.tab.previous = None
         except Exception:
             report("Rerun.end")
         finally:

@@ -116,8 +116,11 @@ class Reruns:
         context = here.put(identity, Context(), in_baggage=self.settings.baggage, span=span)
         identity.changed = False
         rerun = Rerun(self, ctx, tab, asked.get(), identity, context, span)
+        tab.previous = None
         if rerun.recording:
             identity.work = Work()
+            # Now, not at its end: where a quick user's next run begins before, that one is linked to it.
+            tab.previous = span.get_span_context()
         tab.runs += 1
         return rerun
 

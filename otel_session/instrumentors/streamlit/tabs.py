@@ -34,7 +34,6 @@ class Tab:
         previous: The span of its last rerun, None when that was not recorded.
         page_hash: The page of its last rerun.
         runs: How many reruns have begun.
-        requests: How often the browser has asked for a run of the whole script since the first one.
     """
 
     def __init__(self, app_session_id: str) -> None:
@@ -49,7 +48,6 @@ class Tab:
         self.previous: SpanContext | None = None
         self.page_hash = ""
         self.runs = 0
-        self.requests = 0
         self._client: Callable[[], Any] = _nobody
 
     def is_of(self, client: Any) -> bool:
@@ -83,12 +81,6 @@ class Tabs:
             while len(self._tabs) > _MOST:
                 self._tabs.popitem(last=False)
         return found
-
-    def request(self, app_session_id: str) -> None:
-        """Note that a page asks for a run: one that goes on is told to stop."""
-        tab = self._tabs.get(app_session_id)
-        if tab is not None:
-            tab.requests += 1
 
     def close(self, app_session_id: str) -> None:
         """Forget one: its AppSession was shut down."""

@@ -329,11 +329,11 @@ def without_listeners(engine: Any) -> None:
 @case
 def next_begun_by_a_listener(engine: Any) -> None:
     """A listener of the application's goes on with the ORM session the moment its transaction has ended."""
-    orm = _orm(engine)
+    orm, told = _orm(engine), list[Any]()
 
     def go_on(_: Any, transaction: Any) -> None:
-        if transaction.parent is None:
-            event.remove(orm, "after_transaction_end", go_on)
+        if not told:
+            told.append(transaction)
             orm.execute(text("select 2"))
 
     event.listen(orm, "after_transaction_end", go_on)

@@ -88,7 +88,15 @@ def test_causes_and_outcomes(seen: Seen) -> None:
 def test_as_many_spans_as_runs(seen: Seen) -> None:
     """Each run that Streamlit told a page of is one span with that page's id."""
     told = Counter(_tab_id(app_session_id) for visit in seen.visits for app_session_id in visit.runs)
-    assert Counter(span.attributes[names.TAB_ID] for span in seen.reruns) == told
+    found = Counter(span.attributes[names.TAB_ID] for span in seen.reruns)
+    # A user who clicks when the timer's run has just begun: the page is not told of that one.
+    overtaken = Counter(
+        span.attributes[names.TAB_ID]
+        for span in seen.reruns
+        if (span.attributes[names.RERUN_CAUSE], span.attributes[names.RERUN_OUTCOME]) == ("timer", "rerun")
+    )
+    assert told - found == Counter()
+    assert found - told <= overtaken
 
 
 def test_each_rerun_is_a_trace(seen: Seen) -> None:
