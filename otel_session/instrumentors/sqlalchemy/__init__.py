@@ -13,7 +13,6 @@ import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import Dialect
-from sqlalchemy.pool import Pool
 
 from otel_session import _heap, config
 from otel_session._guard import report
@@ -95,21 +94,20 @@ class SQLAlchemyInstrumentor(Instrumentor):
                 report("SQLAlchemyInstrumentor.engine_created")
             pools.try_to_watch(engine)
 
-        def checked_out(_dbapi_connection: Any, _record: Any, proxy: Any) -> None:
+        def meet(pool: Any) -> None:
             # Engines made before us are met when they hand out a connection.
             try:
-                dialects.wrap(proxy._pool._dialect, recorder)
+                if recorder.active:
+                    dialects.wrap(pool._dialect, recorder)
             except Exception:
-                report("SQLAlchemyInstrumentor.checkout")
+                report("SQLAlchemyInstrumentor.meet")
 
         self._engine_created = classmethod(engine_created)
         Dialect.engine_created = self._engine_created  # type: ignore[assignment, method-assign]
-        self._checked_out = None
         pools.watch_everything()
         found = existing()
         if found.engines or _heap.hides_others():  # else each checkout would pay for what never happens
-            self._checked_out = checked_out
-            event.listen(Pool, "checkout", checked_out)
+            pools.before_each(meet)
             for engine in found.engines:
                 pools.try_to_watch(engine)
             pools.take_in(found.proxies)
@@ -118,11 +116,8 @@ class SQLAlchemyInstrumentor(Instrumentor):
         if self._recorder is not None:
             self._recorder.active = False
             unlisten(Engine, "handle_error", self._fetch_errors.handle_error)
-        if self._everywhere:
-            if Dialect.__dict__["engine_created"] is self._engine_created:
-                Dialect.engine_created = self._original_engine_created  # type: ignore[method-assign]
-            if self._checked_out is not None:
-                unlisten(Pool, "checkout", self._checked_out)
+        if self._everywhere and Dialect.__dict__["engine_created"] is self._engine_created:
+            Dialect.engine_created = self._original_engine_created  # type: ignore[method-assign]
         dialects.unwrap_all()
         detached.switch_off()
         if self._units is not None:

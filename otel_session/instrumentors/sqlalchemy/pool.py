@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy.engine.interfaces import Dialect
@@ -65,6 +65,10 @@ class PoolWatcher:
     def watch_everything(self) -> None:
         """Watch also the pools that nobody names: those that are there and those to come."""
         self._everything = True
+
+    def before_each(self, look: Callable[[Any], None]) -> None:
+        """Have a function called with a pool before a connection leaves it; it must not raise."""
+        self._hooks.before_each(look)
 
     def watch(self, engine: Any) -> None:
         """Watch an engine's pool; a second call changes nothing.

@@ -1,7 +1,8 @@
-"""The two methods by which a connection leaves a pool and comes back, with ours around them.
+"""The methods by which a connection leaves a pool and comes back, with ours around them.
 
-`Pool.connect` is wrapped on the class, so that pools made before are covered, and those that `Engine.dispose()` makes;
-the way back is SQLAlchemy's own events. Nothing here raises into the application.
+All are wrapped on their classes, so that pools made before are covered, and those that `Engine.dispose()` makes. No
+event of SQLAlchemy's is listened to: it goes through its listeners while they are called, and one that comes or goes in
+that moment is an error in the application. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from threading import get_ident
 from time import perf_counter, time_ns
 from typing import Any
 
-from sqlalchemy import event
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import Pool, SingletonThreadPool
+from sqlalchemy.pool import Pool, SingletonThreadPool, base
 
 from otel_session._guard import report
-from otel_session.instrumentors.sqlalchemy.patches import unlisten
+from otel_session.instrumentors.sqlalchemy.patches import Patches
 from otel_session.instrumentors.sqlalchemy.places import current_place
 from otel_session.instrumentors.sqlalchemy.pool_ledger import Ledger
 from otel_session.instrumentors.sqlalchemy.pool_watch import LONG_USE_S, SLOW_WAIT_S, Checkout, PoolWatch
@@ -42,15 +42,21 @@ class PoolHooks:
         self._ledger = ledger
         self._opened_at = opened_at
         self._wrapped: dict[type, tuple[Any, Any]] = {}
+        self._patches = Patches()
+        self._before: Callable[[Any], None] | None = None
         self.active = False
+
+    def before_each(self, look: Callable[[Any], None]) -> None:
+        """Have a function called with the pool before a connection leaves it."""
+        self._before = look
 
     def put_on(self) -> None:
         """Begin."""
         self.active = True
         for kind in (Pool, SingletonThreadPool):
             self._wrap(kind, self._connect(kind.__dict__["connect"]))
-        event.listen(Pool, "checkin", self.given_back)
-        event.listen(Pool, "detach", self.given_back)
+        self._patches.wrap(getattr(base, "_ConnectionRecord", None), "checkin", self._checkin)
+        self._patches.wrap(getattr(base, "_ConnectionFairy", None), "detach", self._detach)
 
     def take_off(self) -> None:
         """Put back what was there. Where somebody has wrapped ours, it stays and only passes calls on."""
@@ -59,15 +65,15 @@ class PoolHooks:
             if kind.__dict__.get("connect") is ours:
                 kind.connect = original  # type: ignore[attr-defined]
         self._wrapped.clear()
-        unlisten(Pool, "checkin", self.given_back)
-        unlisten(Pool, "detach", self.given_back)
+        self._patches.remove()
+        self._before = None
 
     def meet(self, kind: type) -> None:
         """A class of pools: where it has a `connect` of its own, which need not call SQLAlchemy's, that is wrapped."""
-        for base in kind.__mro__:
-            own = base.__dict__.get("connect")
-            if own is not None and base not in self._wrapped and issubclass(base, Pool):
-                self._wrap(base, self._connect_of_others(own))
+        for one in kind.__mro__:
+            own = one.__dict__.get("connect")
+            if own is not None and one not in self._wrapped and issubclass(one, Pool):
+                self._wrap(one, self._connect_of_others(own))
 
     def _wrap(self, kind: type, ours: Any) -> None:
         self._wrapped[kind] = kind.__dict__["connect"], ours
@@ -77,6 +83,8 @@ class PoolHooks:
         find, handed_out = self._find, self._handed_out
 
         def connect(pool: Any) -> Any:
+            if self._before is not None:
+                self._before(pool)
             watch = getattr(pool, MARK, None) or find(pool)
             if watch is None or not self.active:
                 return original(pool)
@@ -101,6 +109,8 @@ class PoolHooks:
 
     def _connect_of_others(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def connect(pool: Any) -> Any:
+            if self._before is not None:
+                self._before(pool)
             start = perf_counter()
             proxy = original(pool)
             watch = getattr(pool, MARK, None) or self._find(pool)
@@ -136,8 +146,26 @@ class PoolHooks:
         except Exception:
             report("PoolHooks.handed_out")
 
-    def given_back(self, _dbapi_connection: Any, record: Any) -> None:
-        """Called by SQLAlchemy when a connection comes back into its pool, or leaves it for good (`detach`)."""
+    def _checkin(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        given_back = self._given_back
+
+        def checkin(record: Any, *args: Any, **kwargs: Any) -> Any:
+            if record.fairy_ref is not None:  # else it is back already
+                given_back(record)
+            return original(record, *args, **kwargs)
+
+        return checkin
+
+    def _detach(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def detach(proxy: Any) -> Any:
+            if proxy._connection_record is not None:
+                self._given_back(proxy._connection_record)
+            return original(proxy)
+
+        return detach
+
+    def _given_back(self, record: Any) -> None:
+        """A connection is about to come back into its pool, or to leave it for good (`detach`)."""
         try:
             checkout = getattr(record, MARK, None)
             if checkout is None:
