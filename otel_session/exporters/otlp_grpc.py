@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from otel_session import wire
+from otel_session.exporters.grpc_forks import calls
 from otel_session.exporters.otlp_answers import of_body
 from otel_session.wire.batches import Batch, Outcome
 
@@ -41,7 +42,7 @@ class GrpcConsumer:
         import grpc
         from google.rpc.error_details_pb2 import RetryInfo
 
-        self._grpc, self._retry_info = grpc, RetryInfo
+        self._grpc, self._retry_info, self._calls = grpc, RetryInfo, calls()
         self._exporter = exporter
         self._method = _SERVICES[what]
         self._call: Any = None
@@ -65,7 +66,9 @@ class GrpcConsumer:
             self._call = exporter._channel.unary_unary(self._method)
         limit_s = exporter._timeout if timeout_s is None else min(exporter._timeout, timeout_s)
         try:
-            return of_body(self._call(wire.frame_request(batch.items), metadata=exporter._headers, timeout=limit_s))
+            with self._calls:
+                body = self._call(wire.frame_request(batch.items), metadata=exporter._headers, timeout=limit_s)
+            return of_body(body)
         except grpc.RpcError as error:
             return self._judged(error, grpc.StatusCode)
         except ValueError:  # the channel was closed under us
@@ -103,7 +106,10 @@ class GrpcConsumer:
     def end(self) -> None:
         """Close the channel: a call under way ends."""
         self._aborted = True
-        self._exporter._channel.close()
+        if self._forked:  # the parent's: to close it here would end the connection that the parent uses
+            _abandoned.append(self._exporter._channel)
+        else:
+            self._exporter._channel.close()
 
     def after_fork(self) -> None:
         """A channel does not survive a fork: its thread makes one anew, and leaves the parent's as it is."""
