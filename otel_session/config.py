@@ -186,8 +186,12 @@ def _refuse_unknown_variables(variables: Mapping[str, str]) -> None:
     known = {getattr(env, name) for name in dir(env) if name.startswith("OTEL_")}
     for name in variables:
         if name.startswith("OTEL_SESSION_") and name not in known and not name.startswith(_TEST_SETUP):
+            import difflib  # here: start-up needs it only to fail
+
+            meant = difflib.get_close_matches(name, known, 1)
+            guess = f" Did you mean {meant[0]}?" if meant else ""
             raise ConfigError(
-                f"{name} is set, and there is no such setting; the settings are {', '.join(sorted(known))}."
+                f"{name} is set, and there is no such setting.{guess} The settings are {', '.join(sorted(known))}."
             )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from otel_session import attributes as names
 from otel_session.cli._frames import innermost_own
 from otel_session.cli._text import first_line
 from otel_session.cli._tree import Node
 from otel_session.store.views import Attributes, EventView, LogView, SpanView, text
 
-# What older instrumentations send in place of the names in `attributes.py`; read here, written nowhere.
+_DETACHED = "DetachedInstanceError"
+_LINK = re.compile(r" *\(Background on this error at: [^)\s]*\)")
 
 
 def method(span: SpanView) -> str:
@@ -89,7 +92,7 @@ def exception_key(attributes: Attributes) -> tuple[str, str]:
 def exception_text(attributes: Attributes) -> str:
     """`ZeroDivisionError: division by zero`: type and first line of the message, `""` when there is no exception."""
     kind, message = exception_key(attributes)
-    return ": ".join(part for part in (kind, first_line(message)[0]) if part)
+    return ": ".join(part for part in (kind, _LINK.sub("", first_line(message)[0])) if part)
 
 
 def exception_at(attributes: Attributes) -> str:
@@ -134,7 +137,18 @@ def cause(node: Node) -> str:
                 by_weight.setdefault(1 if log.exception_type else 4, exception_at(log.attributes) or said(log))
         if span.is_error:
             by_weight.setdefault(5 if here else 3, own_error(span) or ("" if here else f"{label(span)} failed"))
-    return next((by_weight[weight] for weight in sorted(by_weight) if by_weight[weight]), "")
+    found = next((by_weight[weight] for weight in sorted(by_weight) if by_weight[weight]), "")
+    advice = _detached_advice(node) if _DETACHED in found else ""
+    if not advice:
+        return found
+    place = found.rpartition(" at ")[2]
+    return f"{_DETACHED} at {place}  {advice}" if " in " in place else f"{_DETACHED}  {advice}"
+
+
+def _detached_advice(node: Node) -> str:
+    """What to change, as the event beside a DetachedInstanceError says; `""` without one."""
+    events = (log for under in node.descendants() for log in under.logs)
+    return next((first_line(e.message)[0] for e in events if e.event_name == names.EVENT_DETACHED_INSTANCE), "")
 
 
 def said(log: LogView) -> str:

@@ -15,5 +15,11 @@ def innermost_own(stacktrace: str) -> str:
     for file, line, function in reversed(_FRAME.findall(stacktrace[-_MAX_CHARS:])):
         path = file.replace("\\", "/")
         if not _OTHERS.search(path):
-            return f"{'/'.join(path.split('/')[-_SHOWN_PARTS:]).lstrip('/')}:{line} in {function.strip()}"
+            return f"{_short(path)}:{line} in {function.strip()}"
     return ""
+
+
+def _short(path: str) -> str:
+    """The end of a long path; a short one whole, with its slash, so that it can be opened."""
+    parts = path.split("/")
+    return path if len(parts) <= _SHOWN_PARTS + 1 else "/".join(parts[-_SHOWN_PARTS:])

@@ -354,6 +354,29 @@ def test_an_exception_says_where_in_the_own_code(shown: Callable[..., str], wher
     assert shown(visit).count("ZeroDivisionError: no at deals/views/reports.py:57 in broken\n") == 2
 
 
+def test_a_short_path_can_be_opened(shown: Callable[..., str]) -> None:
+    """A path of three parts or fewer is told whole, with its slash."""
+    visit = Visit(ID)
+    trace = 'File "/srv/shop/app.py", line 16, in boom'
+    visit.request("GET", "/", 0, 10, status=500, events=[exception_event(5, "ValueError", "no", trace)])
+    assert "  ValueError: no at /srv/shop/app.py:16 in boom\n" in shown(visit)
+
+
+def test_a_detached_instance_is_told_with_what_to_change(shown: Callable[..., str]) -> None:
+    """The cause is the place and our advice; SQLAlchemy's words, with an address and a link, stay in its log line."""
+    visit = Visit(ID)
+    words = "Parent instance <Author at 0x7f> is not bound (Background on this error at: https://sqlalche.me/e/21/bhk3)"
+    failure = exception_event(
+        5, "sqlalchemy.orm.exc.DetachedInstanceError", words, 'File "/srv/shop/app.py", line 16, in x'
+    )
+    page = visit.request("GET", "/", 0, 10, status=500, events=[failure])
+    advice = "Author.books was read after its ORM session was closed. Load it with the query."
+    visit.log(page, advice, 4, severity=WARN, event=names.EVENT_DETACHED_INSTANCE, logger="otel_session")
+    told = shown(visit)
+    assert f"  DetachedInstanceError at /srv/shop/app.py:16 in x  {advice}\n" in told
+    assert "sqlalche.me" not in told
+
+
 @pytest.mark.parametrize("trace", ["", "no frames", 'File "/usr/lib/python3.12/a.py", line 1, in x', 'File "'])
 def test_without_own_frames_there_is_no_place(shown: Callable[..., str], trace: str) -> None:
     """A stack trace of libraries alone, or of nothing known, adds nothing to the cause."""
