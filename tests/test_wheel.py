@@ -13,7 +13,7 @@ from tests.otlp_sink import listening
 from tests.started import Telemetry, environ_for
 
 OLDEST, NEWEST = "3.10", "3.13"
-EXTRAS = ("", "flask", "sqlalchemy", "otlp", "otlp-grpc", "fast", "all", "contrib")
+EXTRAS = ("", "flask", "sqlalchemy", "otlp", "otlp-grpc", "streamlit", "fast", "all", "contrib")
 PROVIDED = {
     "flask": {"flask"},
     "sqlalchemy": {"sqlalchemy"},
@@ -163,10 +163,12 @@ SQL_JOB = (
 
 
 @pytest.mark.parametrize(
-    ("extra", "job", "printed", "spans"), [("flask", FLASK_JOB, "200 OK\n", 1), ("sqlalchemy", SQL_JOB, "2\n", 1)]
+    ("extra", "job", "printed", "spans"), [("flask", FLASK_JOB, "200 OK\n", 1), ("sqlalchemy", SQL_JOB, "2\n", 2)]
 )
 def test_instrumentors(version: str, extra: str, job: str, printed: str, spans: int, tmp_path: pathlib.Path) -> None:
-    """With its extra alone, `opentelemetry-instrument` records what the library does, into the local store."""
+    """With its extra alone, `opentelemetry-instrument` records what the library does, into the local store; of SQLAlchemy the
+    connection, too.
+    """
     python = python_of(version, extra)
     (tmp_path / "job.py").write_text(job)
     done = run(

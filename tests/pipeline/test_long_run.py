@@ -14,7 +14,8 @@ def _most(held: list[Held]) -> Held:
 def test_flat(tmp_path: Path) -> None:
     """Two minutes at 40 requests a second, failures and leaks among them: no more memory, files, threads or objects.
 
-    Memory may grow by 4 MiB in the last half minute: 1,200 requests, each of ten spans' objects, would be 20.
+    Memory may grow by 4 MiB and objects by 2,000 in the last half minute: 1,200 requests, each of ten spans' objects,
+    would be 20 MiB and tens of thousands.
     """
     held = run(tmp_path, 2.0)
     assert len(held) >= 11
@@ -22,4 +23,4 @@ def test_flat(tmp_path: Path) -> None:
     assert after.memory <= before.memory + (4 << 20), held
     assert after.files <= before.files + 2, held
     assert after.threads <= before.threads + 1, held
-    assert after.objects <= before.objects * 1.05, held
+    assert after.objects <= before.objects + 2_000, held
