@@ -166,9 +166,7 @@ SQL_JOB = (
     ("extra", "job", "printed", "spans"), [("flask", FLASK_JOB, "200 OK\n", 1), ("sqlalchemy", SQL_JOB, "2\n", 2)]
 )
 def test_instrumentors(version: str, extra: str, job: str, printed: str, spans: int, tmp_path: pathlib.Path) -> None:
-    """With its extra alone, `opentelemetry-instrument` records what the library does, into the local store; of SQLAlchemy the
-    connection, too.
-    """
+    """With its extra alone, `opentelemetry-instrument` records what the library does into the local store."""
     python = python_of(version, extra)
     (tmp_path / "job.py").write_text(job)
     done = run(
