@@ -105,6 +105,8 @@ class SQLAlchemyInstrumentor(Instrumentor):
         self._engine_created = classmethod(engine_created)
         Dialect.engine_created = self._engine_created  # type: ignore[assignment, method-assign]
         pools.watch_everything()
+        if _heap.comes_first():
+            return
         found = existing()
         if found.engines or _heap.hides_others():  # else each checkout would pay for what never happens
             pools.before_each(meet)

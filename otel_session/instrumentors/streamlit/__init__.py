@@ -7,6 +7,7 @@ already, `otel_session.instrument()` covers every run after this one.
 from __future__ import annotations
 
 from collections.abc import Collection
+from importlib.util import find_spec
 from typing import Any
 
 from otel_session import config, kept_visits
@@ -19,13 +20,16 @@ class StreamlitInstrumentor(Instrumentor):
     """Records reruns of Streamlit scripts. Providers may be given as `tracer_provider` and `meter_provider`."""
 
     official_name = "streamlit"
+    _hooks: Any = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """The Streamlit versions this works on."""
         return ("streamlit >= 1.57",)
 
     def _instrument(self, **kwargs: Any) -> None:
-        # Start-up loads this module wherever we are installed, and calls this where Streamlit is.
+        # Start-up loads this module wherever we are installed.
+        if find_spec("streamlit") is None:
+            return
         from otel_session.instrumentors.streamlit.hooks import Hooks
         from otel_session.instrumentors.streamlit.imports import ImportWatch
         from otel_session.instrumentors.streamlit.page_cookie import PageCookie
@@ -39,8 +43,11 @@ class StreamlitInstrumentor(Instrumentor):
         self._watch.begin()
 
     def _uninstrument(self, **kwargs: Any) -> None:
+        if self._hooks is None:
+            return
         self._watch.remove()
         self._hooks.remove()
         self._reruns.stop()
         self._cookie.settings = None
+        self._hooks = None
         kept_visits.forget_all()
