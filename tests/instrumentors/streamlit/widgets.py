@@ -7,7 +7,7 @@ from tests.browsers import Tab
 
 def use(tab: Tab) -> Iterator[str]:
     """Visit every page and use what is on it; gives the name of each step when it is done."""
-    for visit in (_inputs, _choices, _data, _fragments, _flow, _ends):
+    for visit in (_inputs, _choices, _data, _media, _fragments, _flow, _ends):
         yield from (f"{visit.__name__} {step}" for step in visit(tab))
 
 
@@ -51,6 +51,8 @@ def _choices(tab: Tab) -> Iterator[str]:
         yield label
     tab.choose("Selectbox", "green")
     yield "selectbox"
+    tab.choose("Multiselect", "green")
+    yield "multiselect"
     tab.act(lambda: page.get_by_text("thumb_up").click())
     yield "feedback"
     tab.button("Popover").click()
@@ -67,6 +69,12 @@ def _data(tab: Tab) -> Iterator[str]:
     for button in ("Toast", "Forget"):
         tab.click(button)
         yield button
+
+
+def _media(tab: Tab) -> Iterator[str]:
+    tab.go("Media")
+    tab.until(lambda: "the end of media" in tab.text())
+    yield "first"
 
 
 def _fragments(tab: Tab) -> Iterator[str]:

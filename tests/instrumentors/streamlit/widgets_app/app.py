@@ -11,6 +11,7 @@ chosen = st.navigation(
             st.Page("views/inputs.py", title="Inputs", default=True),
             st.Page("views/choices.py", title="Choices"),
             st.Page("views/data.py", title="Data"),
+            st.Page("views/media.py", title="Media"),
         ],
         "Flow": [
             st.Page("views/fragments.py", title="Fragments"),
