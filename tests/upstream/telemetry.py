@@ -18,7 +18,6 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.event.base import _Dispatch
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import Pool
 
 from otel_session import attributes as names
 from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor
@@ -180,8 +179,6 @@ class Telemetry:
 
 def _listeners(instrumentor: Any) -> Iterator[tuple[Any, str, Any]]:
     yield Engine, "handle_error", instrumentor._fetch_errors.handle_error
-    for name in ("checkin", "detach"):
-        yield Pool, name, instrumentor._pools._hooks.given_back
     for name in ("after_rollback", "after_flush"):
         yield Session, name, getattr(instrumentor._units, name)
 
