@@ -23,7 +23,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT
 from otel_session import attributes as names
 from otel_session import context as here
 from otel_session import failures
-from otel_session._guard import report
+from otel_session._guard import apart, report
 from otel_session.context import Identity
 from otel_session.instrumentors._base import Instrumentor
 from otel_session.masking import MASK, is_sensitive_key, mask, text_of
@@ -177,7 +177,8 @@ def _emit(record: logging.LogRecord, provider: Any, context: Context) -> None:
     attributes.update(_place(record))
     if identity is not None:
         attributes.update(identity.attributes)
-    get_logger(record.name, logger_provider=provider).emit(
+    apart(  # libraries log from finalizers
+        get_logger(record.name, logger_provider=provider).emit,
         timestamp=int(record.created * 1e9),
         observed_timestamp=time.time_ns(),
         context=context,

@@ -34,7 +34,7 @@ def _watch_file(request: ServedRequest, iterable: Any) -> None:
 
     try:
         iterable.close = close_and_end
-        weakref.finalize(iterable, request.end)
+        weakref.finalize(iterable, request.lost)
     except Exception:  # a type that takes no attributes: its end cannot be seen
         request.end()
 
@@ -96,4 +96,4 @@ class _Body:
 
     def __del__(self) -> None:
         # Test clients drop a response without closing it.
-        self._request.end()
+        self._request.lost()

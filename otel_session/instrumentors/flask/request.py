@@ -14,7 +14,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from otel_session import attributes as names
 from otel_session import context as here
 from otel_session import failures, propagation
-from otel_session._guard import report
+from otel_session._guard import apart, report
 from otel_session.config import Config, HttpConfig
 from otel_session.context import Identity
 from otel_session.instrumentors.flask.attributes import (
@@ -196,6 +196,11 @@ class ServedRequest:
             report("ServedRequest.end")
         finally:
             self.error = None  # its traceback holds the application's frames, and they this
+
+    def lost(self) -> None:
+        """The body was collected, whether or not it was read and closed before."""
+        if not self._ended:
+            apart(self.end)
 
     @property
     def error_type(self) -> str | None:

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from otel_session._guard import report
+from otel_session._guard import apart, report
 from otel_session.instrumentors.sqlalchemy.units import Unit
 
 
@@ -84,7 +84,7 @@ class OrmSessions:
                     self.ended += 1
             unit = self.units.pop(key, None)
             if unit is not None:
-                self._tell_lost(unit)
+                apart(self._tell_lost, unit)
         except Exception:
             report("OrmSessions.collected")
 
