@@ -5,21 +5,20 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from otel_session._patterns import lazily
 from otel_session.exceptions import ConfigError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 token: header and cookie names
-_DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-_CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
+_TOKEN = lazily(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 token: header and cookie names
+_DOMAIN = lazily(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_CALLABLE = lazily(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedBaggage:
+class TrustedBaggage(NamedTuple):
     """Whose inbound baggage may name the session: client networks, message brokers, or everybody."""
 
     networks: tuple[Network, ...] = ()

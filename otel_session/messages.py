@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from functools import lru_cache
 
 from otel_session import failures, scrub
+from otel_session._patterns import lazily
 
 # These print statements with their values.
-_SQL_LOGGERS = re.compile(
+_SQL_LOGGERS = lazily(
     r"(sqlalchemy\.(engine|orm|pool)|aiosqlite|asyncpg|psycopg|psycopg2|pymysql|aiomysql|asyncmy|databases|peewee|"
     r"django\.db\.backends|oracledb|pyodbc|duckdb)(\.|$)"
 )

@@ -10,9 +10,8 @@ import importlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import baggage
 from opentelemetry.context import Context
@@ -46,8 +45,7 @@ _REFRESH_SHARE = 30
 """The cookie's last-use time is rewritten when it is older than a thirtieth of the idle time (60 s by default)."""
 
 
-@dataclass(slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """What is looked at in a request.
 
     Attributes:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_plus
 
+from otel_session._patterns import lazily
 from otel_session.sql_errors import MASK, without_values
 
 __all__ = ["MASK", "is_sensitive", "mask_query", "text"]
 
-_SENSITIVE = re.compile(
+_SENSITIVE = lazily(
     r"passw(or)?d|passphrase|\bpwd\b|secret|token|authorization|cookie|api[-_]?key|access[-_]?key|credential|signature|"
     r"session[-_]?key|private[-_]?key|card[-_]?num|\bcvv\b|\bcvc\b|\biban\b|\bsig\b|csrf|xsrf|\bauth\b",
     re.IGNORECASE,
 )
-_URL_PARAMETER = re.compile(r"([?&;])([\w.\-\[\]%+]{1,64})=([^&;\s\"'<>]+)")
-_URL_PASSWORD = re.compile(r"(://[^\s/:@'\"]{0,128}):[^\s/@'\"]+@")
-_PASSWORD = re.compile(r"\b(passw(?:or)?d|passphrase|pwd)=('[^']*'|\"[^\"]*\"|[^\s&;,'\")\]]+)", re.IGNORECASE)
+_URL_PARAMETER = lazily(r"([?&;])([\w.\-\[\]%+]{1,64})=([^&;\s\"'<>]+)")
+_URL_PASSWORD = lazily(r"(://[^\s/:@'\"]{0,128}):[^\s/@'\"]+@")
+_PASSWORD = lazily(r"\b(passw(?:or)?d|passphrase|pwd)=('[^']*'|\"[^\"]*\"|[^\s&;,'\")\]]+)", re.IGNORECASE)
 
 
 def is_sensitive(name: str) -> bool:

@@ -10,6 +10,8 @@ import re
 import sys
 from collections.abc import Iterator
 
+from otel_session._patterns import lazily
+
 MASK = "[redacted]"
 MAX_CHAIN = 20
 """How many causes of an exception are looked at."""
@@ -18,20 +20,20 @@ _SHORTEST_WORDS = 8  # of an error; shorter ones could be anything
 _DBAPI_NAMES = frozenset({"DatabaseError", "InterfaceError", "PostgresError"})  # PEP 249; asyncpg has its own root
 _SQLALCHEMY_DBAPI = "sqlalchemy."  # its asyncio drivers' errors may be of the root class, `Error`
 
-_PART = re.compile(
+_PART = lazily(
     r"\[(?:SQL|SQL parameters|parameters|raw sql): "
     r"|\[(?:generated in|cached since|no key|caching disabled)[^\]\n]{0,80}\] "
     r"|\(Background on this error at: "
 )
-_LINK = re.compile(r"(?:\n|\\n)?\(Background on this error at: [^)\s]*\)")
-_DRIVER_TYPE = re.compile(r"(?<![\w.])\((?:[\w<>]{1,80}\.){1,12}[\w<>]{1,80}\)(?= )")
-_FRAME = re.compile(r"^ *File \"[^\n]*(?:\n    [^\n]*)?", re.MULTILINE)
+_LINK = lazily(r"(?:\n|\\n)?\(Background on this error at: [^)\s]*\)")
+_DRIVER_TYPE = lazily(r"(?<![\w.])\((?:[\w<>]{1,80}\.){1,12}[\w<>]{1,80}\)(?= )")
+_FRAME = lazily(r"^ *File \"[^\n]*(?:\n    [^\n]*)?", re.MULTILINE)
 
 _TO_THE_END = r".*?(?=\n\n(?:The above exception|During handling)|\Z)"
 _BEGIN = r"(?:\b|(?<=\\n))"  # in a repr the line before ends in the characters \n
 # What stands for the rest, and where it begins; the first is looked for before the pattern is tried.
 _DRIVER_WORDS = tuple(
-    (hint, re.compile(pattern, re.DOTALL | re.MULTILINE))
+    (hint, lazily(pattern, re.DOTALL | re.MULTILINE))
     for hint, pattern in (
         ("DETAIL: ", rf"({_BEGIN}DETAIL: ){_TO_THE_END}"),
         (":  ", rf"({_BEGIN}(?:HINT|CONTEXT|STATEMENT|QUERY|WHERE):  ){_TO_THE_END}"),
@@ -52,7 +54,7 @@ _DRIVER_WORDS = tuple(
 )
 
 # What a driver says when it names objects only.
-_NAMES_ONLY = re.compile(
+_NAMES_ONLY = lazily(
     r"(?:<class '[\w.]+'>: )?(?P<said>"
     r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY|PRIMARY KEY) constraint failed(: [\w., ]+)?|no such (table|column): [\w.]+|"
     r"(database|database table|database schema) is locked(: \w+)?|attempt to write a readonly database|"

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -30,8 +30,7 @@ _OVERFLOW: Mapping[str, Any] = {"otel.metric.overflow": True}
 Attributes = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """What a metric is called. `boundaries` are the upper limits of its buckets; empty for a level."""
 
     scope: str
@@ -41,8 +40,7 @@ class Metric:
     boundaries: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One measurement worth looking at (an OpenTelemetry exemplar): it leads from a spike to a session."""
 
     value: float

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from otel_session import ids
 
@@ -18,14 +18,16 @@ _CLOCK_SKEW_S = 300
 """Workers' clocks differ; a time further in the future than this was not written by us."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """A visit. Times are whole seconds since the epoch; `last_s == start_s` until the cookie came back once."""
 
-    secret: bytes = field(repr=False)
+    secret: bytes
     start_s: int
     last_s: int
     previous_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Visit of session {self.session_id[:8]}"  # the secret is nobody's to read
 
     @property
     def session_id(self) -> str:

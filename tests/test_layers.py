@@ -40,6 +40,7 @@ FLOORS = {
     "_by_identity": 1,
     "_guard": 1,
     "_heap": 1,
+    "_patterns": 0,
     "build_stamp": 2,
     "propagation": 2,
     "propagators": 2,

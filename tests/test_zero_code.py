@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 
+from otel_session import attributes as names
 from tests.environments import python_with
 from tests.started import (
     FLASK_APP,
@@ -88,7 +89,10 @@ def test_gunicorn(python: pathlib.Path, folder: pathlib.Path, options: tuple[str
     spans = [span for browser in browsers for span in telemetry.spans[browser.session_id]]
     workers = {span.resource["service.instance.id"] for span in spans}
     assert len(workers) == 2, "one of the two workers served nothing"
-    assert telemetry.counts["spans"] == len(spans) == 12 * 9 + 2  # and each worker's connection
+    connecting = [span.resource["service.instance.id"] for span in spans if span.name == names.SPAN_CONNECT]
+    asking = {span.resource["service.instance.id"] for span in spans if "db.query.text" in span.attributes}
+    assert sorted(connecting) == sorted(asking), "each worker that asks its database connects to it once"
+    assert telemetry.counts["spans"] == len(spans) == 12 * 9 + len(connecting)
 
 
 def test_reloader(python: pathlib.Path, folder: pathlib.Path) -> None:

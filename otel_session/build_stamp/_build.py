@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from typing import NamedTuple
+
+from otel_session._patterns import lazily
 
 SHORT_LENGTH = 7
 """Characters of a commit hash that people are shown."""
 
 _MAX_NAME_LENGTH = 256
-_HASH = re.compile(r"[0-9a-f]{7,64}")
-_REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
+_HASH = lazily(r"[0-9a-f]{7,64}")
+_REVISION = lazily(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
 _PLACEHOLDERS = frozenset({"", "head", "unknown", "none", "null", "undefined", "detached", "dev", "development"})
-_FRACTION = re.compile(r"(?<=:\d\d)[.,]([0-9]+)")
-_ZONE_WITHOUT_COLON = re.compile(r"(?<=\d)([+-][0-9]{2})([0-9]{2})$")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_FRACTION = lazily(r"(?<=:\d\d)[.,]([0-9]+)")
+_ZONE_WITHOUT_COLON = lazily(r"(?<=\d)([+-][0-9]{2})([0-9]{2})$")
+_SURROGATE = lazily("[\ud800-\udfff]")
 _REF_KINDS = (("refs/heads/", "branch"), ("refs/tags/", "tag"), ("refs/remotes/origin/", "branch"))
 
 
-@dataclass(frozen=True)
-class Build:
+class Build(NamedTuple):
     """What one source says; None where it says nothing.
 
     Attributes:
@@ -57,8 +57,7 @@ class Build:
             name, ref_type = other.name, other.ref_type
         elif ref_type is None and name == other.name:
             ref_type = other.ref_type
-        return replace(
-            self,
+        return self._replace(
             revision=revision,
             name=name,
             ref_type=ref_type,

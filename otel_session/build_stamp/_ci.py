@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from otel_session.build_stamp._build import Build, commit_hash, ref
 from otel_session.build_stamp._reading import read_or_none
@@ -17,8 +17,7 @@ from otel_session.build_stamp._urls import repository_url
 _MAX_EVENT_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class _Service:
+class _Service(NamedTuple):
     """Names of one service's variables.
 
     Attributes:
@@ -125,7 +124,7 @@ def _builds(service: _Service, environ: Mapping[str, str]) -> tuple[Build, ...]:
         name = name.removeprefix("origin/")  # the git plugin's GIT_BRANCH is the remote-tracking branch
     build = Build(name=name, ref_type=kind, repository=repository_url(environ.get(service.repository)))
     revisions = [commit_hash(environ.get(variable)) for variable in service.revisions]
-    return tuple(replace(build, revision=revision) for revision in revisions if revision)
+    return tuple(build._replace(revision=revision) for revision in revisions if revision)
 
 
 def _github(environ: Mapping[str, str]) -> tuple[Build, ...]:
@@ -144,7 +143,7 @@ def _github(environ: Mapping[str, str]) -> tuple[Build, ...]:
     source, source_kind = ref(environ.get("GITHUB_HEAD_REF"))
     head = Build(_pull_request_head(environ), source, source_kind, repository=address)
     if event != "pull_request_target":
-        checked_out = replace(checked_out, name=source, ref_type=source_kind)
+        checked_out = checked_out._replace(name=source, ref_type=source_kind)
     return tuple(build for build in (checked_out, head) if build.revision)
 
 

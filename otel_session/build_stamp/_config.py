@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from otel_session._patterns import lazily
 from otel_session.build_stamp._reading import read_or_none
 
 _MAX_BYTES = 1 << 20
 _MAX_VALUE_LENGTH = 4096
-_SECTION = re.compile(r'\[\s*([A-Za-z0-9.-]+)(?:\s+"((?:\\.|[^"\\])*)")?\s*\]')
-_ENTRY = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s*=\s*(.*)")
-_PIECE = re.compile(r'"((?:\\.|[^"\\])*)"|([#;].*)|(\\.|[^"#;\\])')
+_SECTION = lazily(r'\[\s*([A-Za-z0-9.-]+)(?:\s+"((?:\\.|[^"\\])*)")?\s*\]')
+_ENTRY = lazily(r"([A-Za-z][A-Za-z0-9-]*)\s*=\s*(.*)")
+_PIECE = lazily(r'"((?:\\.|[^"\\])*)"|([#;].*)|(\\.|[^"#;\\])')
 
 
 def remote_url(path: Path) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from opentelemetry.sdk.resources import Resource, ResourceDetector
@@ -98,7 +97,7 @@ class BuildStampDetector(ResourceDetector):
         for folder in start_folders(self._folder):
             if repository := find_repository(folder):
                 tag = tag_at(repository, build.revision)
-                return replace(build, name=tag, ref_type="tag") if tag else build
+                return build._replace(name=tag, ref_type="tag") if tag else build
         return build
 
 

@@ -7,12 +7,13 @@ import zlib
 from datetime import datetime, timezone
 from pathlib import Path
 
+from otel_session._patterns import lazily
 from otel_session.build_stamp._reading import read_or_none
 
 _MAX_BYTES = 1 << 20
 _MAX_CHAIN = 5
-_TAG_TARGET = re.compile(rb"object ([0-9a-f]{40,64})\n")
-_COMMITTER = re.compile(rb"^committer [^\n]*> (\d{1,11}) [+-]\d{4}$", re.MULTILINE)
+_TAG_TARGET = lazily(rb"object ([0-9a-f]{40,64})\n")
+_COMMITTER = lazily(rb"^committer [^\n]*> (\d{1,11}) [+-]\d{4}$", re.MULTILINE)
 
 
 def read_object(common_dir: Path, name: str) -> tuple[str, bytes] | None:

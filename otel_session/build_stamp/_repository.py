@@ -6,10 +6,10 @@ What is where: gitrepository-layout(5) of git's own documentation.
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from otel_session._patterns import lazily
 from otel_session.build_stamp._build import Build, commit_hash, encodable
 from otel_session.build_stamp._build import ref as clean_ref
 from otel_session.build_stamp._config import remote_url
@@ -22,12 +22,11 @@ MAX_LEVELS = 64
 _MAX_REF_BYTES = 4096
 _MAX_PACKED_REFS_BYTES = 16 << 20
 _MAX_SYMBOLIC_REFS = 5
-_FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_BAD_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|//|(?:^|/)\.|[/.]$")
+_FULL_HASH = lazily(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_BAD_IN_REF = lazily(r"[\x00-\x20\x7f~^:?*\[\\]|//|(?:^|/)\.|[/.]$")
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(NamedTuple):
     """Where a work tree and its git folders are.
 
     Attributes:
@@ -41,8 +40,7 @@ class Repository:
     common_dir: Path
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """What is checked out; each field is None when it cannot be told.
 
     Attributes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from otel_session._patterns import lazily
+
 _MAX_LENGTH = 2048
 _SCHEMES = {
     "https": "https",
@@ -15,9 +17,9 @@ _SCHEMES = {
     "ssh+git": "https",
     "git": "https",
 }
-_AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d*))?")
+_AUTHORITY = lazily(r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d*))?")
 # user@host:path, as scp writes it. One letter before the colon is a Windows drive; `::` is a remote helper.
-_SCP = re.compile(r"(?:[^@:/\\]+@)?(?P<host>[^@:/\\\[\]]{2,}|\[[^\]]+\]):(?P<path>[^:].*)")
+_SCP = lazily(r"(?:[^@:/\\]+@)?(?P<host>[^@:/\\\[\]]{2,}|\[[^\]]+\]):(?P<path>[^:].*)")
 
 
 def repository_url(text: str | None) -> str | None:

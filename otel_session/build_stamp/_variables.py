@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from urllib.parse import unquote
 
 from otel_session import attributes
@@ -108,7 +107,7 @@ def platform_build(environ: Mapping[str, str]) -> Build:
         if (commit, branch, repository) in _PLATFORMS:
             return build
         date = moment(environ.get("BUILD_DATE"))
-        return replace(build, date=date.isoformat() if date else None)
+        return build._replace(date=date.isoformat() if date else None)
     return Build()
 
 

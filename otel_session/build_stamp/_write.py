@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -77,7 +76,7 @@ def _stamp(repository: Repository, target: Path, variables: Mapping[str, str]) -
     if stated.revision is None or same_commit(stated.revision, revision):
         found = stated.filled_by(found)
     return made_stamp(
-        replace(found, revision=revision, dirty=program.dirty(ignoring=target)),
+        found._replace(revision=revision, dirty=program.dirty(ignoring=target)),
         now=datetime.now(timezone.utc),
         commit_time=commit_time or _objects.commit_time(repository.common_dir, revision),
     )
@@ -88,7 +87,7 @@ def _named(found: Build, repository: Repository, program: GitProgram, variables:
         found = found.filled_by(build)
     if found.name is None and found.revision:
         tag = program.tag() or tag_at(repository, found.revision)
-        found = replace(found, name=tag, ref_type="tag" if tag else None)
+        found = found._replace(name=tag, ref_type="tag" if tag else None)
     return found
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
 
 from otel_session import scrub
+from otel_session._patterns import lazily
 from otel_session.masking import _rules
 
 # Found in a key written in small letters with `_` between its words: dbPassword, DB-PASSWORD and "db password" are
 # all db_password.
-_WORDS = (
+_WORDS = lazily(
     r"passw|passphrase|passcode|passwort|kennwort|secret|token|authori[sz]ation|cookie|credential|signature|"
     r"(?:api|access|account|session|private|encryption|signing|ssh|master|shared)_?key|"
     r"(?:credit|debit|bank|payment)_?card|card_?(?:no|num|pan|holder)|security_?code|"
@@ -19,8 +19,8 @@ _WORDS = (
     r"(?:^|_)(?:pwd|pw|pin|otp|totp|auth|sig|jwt|bearer|cvv2?|cvc2?|csc|iban|ssn|pan)(?:_|$)|"
     r"(?:^|(?:^|_)(?:db|user|smtp|mail|ftp|root|admin|my)_?)pass$"
 )
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_BETWEEN = re.compile(r"[\W_]+")
+_HUMP = lazily(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_BETWEEN = lazily(r"[\W_]+")
 _MAX_KEY_CHARS = 256  # of a longer one, its beginning and its end are looked at
 
 _known: dict[str, bool] = {}
@@ -43,17 +43,11 @@ def is_sensitive_key(key: str) -> bool:
     return found
 
 
-@cache
-def _words() -> re.Pattern[str]:
-    # When first needed: it takes two milliseconds, and most programs start without a field to mask.
-    return re.compile(_WORDS)
-
-
 def _is_sensitive(key: str, added: re.Pattern[str] | None) -> bool:
     if len(key) > _MAX_KEY_CHARS:
         key = key[: _MAX_KEY_CHARS // 2] + key[-_MAX_KEY_CHARS // 2 :]
     plain = key if key.isascii() else unicodedata.normalize("NFKC", key)
     words = _BETWEEN.sub("_", _HUMP.sub("_", plain)).lower().strip("_")
-    if _words().search(words) is not None or scrub.is_sensitive(plain):
+    if _WORDS.search(words) is not None or scrub.is_sensitive(plain):
         return True
     return added is not None and (added.search(key) is not None or added.search(words) is not None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from otel_session import scrub
+from otel_session._patterns import lazily
 from otel_session.scrub import MASK
 
 UNREADABLE = "(its text could not be read)"
@@ -15,44 +15,30 @@ _CUT, _NOTE_CHARS = " characters)", 40  # what was cut already is not cut again
 _SLACK = 512  # a secret that begins within what is kept is recognised with so many more characters
 
 
-class _Patterns(NamedTuple):
-    scheme: re.Pattern[str]
-    shaped: re.Pattern[str]
-    named: re.Pattern[str]
-    digits: re.Pattern[str]
-    card: re.Pattern[str]
-
-
-@cache
-def _patterns() -> _Patterns:
-    # When first needed: it takes a millisecond or two, and most programs start without a text to mask.
-    return _Patterns(
-        scheme=re.compile(
-            r"\b(Bearer|Token|ApiKey|Negotiate)(\s+)[\w.~+/-]{8,}=*"
-            r"|\b(Basic|Digest)(\s+)(?=\S*(?:[\d=]|(?-i:[a-z][A-Z])))[A-Za-z0-9+/]{8,}=*",
-            re.IGNORECASE,
-        ),
-        shaped=re.compile(
-            r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"  # a JSON web token
-            r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
-            r"|\b(?:gh[pousr]_|github_pat_|glpat-|[sr]k_(?:live|test)_|xox[abeoprs]-)[\w-]{10,}"
-            r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-            re.DOTALL,
-        ),
-        # `'api_key': 'x'` and `api_key=x`, as reprs, queries and headers write them.
-        named=re.compile(
-            r"(?<![\w.-])([\w.-]{0,64}(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|private[-_]?key|"
-            r"authorization|cookie|csrf)[\w.-]{0,64})"
-            r"([\"']\s{0,9}[:=]\s{0,9}|\s{0,9}=\s{0,9})(?!\[redacted\])(\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)|[^\s,;&)}\]\"']+)",
-            re.IGNORECASE,
-        ),
-        digits=re.compile(r"(?<![\w.-])[2-6](?:[ -]?\d){12,18}(?![\w-])"),
-        card=re.compile(
-            r"4\d{12}(?:\d{3}){0,2}|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|35\d{14}"
-            r"|6\d{15}(?:\d{3})?"
-        ),
-    )
-
+_SCHEME = lazily(
+    r"\b(Bearer|Token|ApiKey|Negotiate)(\s+)[\w.~+/-]{8,}=*"
+    r"|\b(Basic|Digest)(\s+)(?=\S*(?:[\d=]|(?-i:[a-z][A-Z])))[A-Za-z0-9+/]{8,}=*",
+    re.IGNORECASE,
+)
+_SHAPED = lazily(
+    r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"  # a JSON web token
+    r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
+    r"|\b(?:gh[pousr]_|github_pat_|glpat-|[sr]k_(?:live|test)_|xox[abeoprs]-)[\w-]{10,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
+# `'api_key': 'x'` and `api_key=x`, as reprs, queries and headers write them.
+_NAMED = lazily(
+    r"(?<![\w.-])([\w.-]{0,64}(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|private[-_]?key|"
+    r"authorization|cookie|csrf)[\w.-]{0,64})"
+    r"([\"']\s{0,9}[:=]\s{0,9}|\s{0,9}=\s{0,9})(?!\[redacted\])(\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)|[^\s,;&)}\]\"']+)",
+    re.IGNORECASE,
+)
+_DIGITS = lazily(r"(?<![\w.-])[2-6](?:[ -]?\d){12,18}(?![\w-])")
+_CARD = lazily(
+    r"4\d{12}(?:\d{3}){0,2}|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|35\d{14}"
+    r"|6\d{15}(?:\d{3})?"
+)
 
 # Looked for before the pattern is tried.
 _SHAPES = ("eyJ", "AKIA", "ASIA", "gh", "glpat-", "k_", "xox", "PRIVATE KEY")
@@ -92,7 +78,7 @@ def _short(text: str) -> str:
 
 def is_card_number(digits: str) -> bool:
     """Whether these digits have the length, the beginning and the check digit of a payment card's number."""
-    if _patterns().card.fullmatch(digits) is None:
+    if _CARD.fullmatch(digits) is None:
         return False
     doubled = [2 * int(digit) for digit in digits[-2::-2]]
     total = sum(int(digit) for digit in digits[-1::-2]) + sum(d - 9 if d > 9 else d for d in doubled)
@@ -104,14 +90,14 @@ def _masked(text: str) -> str:
         text = text.encode("utf-8", "replace").decode()
     if len(text) < _SHORTEST:
         return text
-    text, patterns = scrub.text(text), _patterns()
+    text = scrub.text(text)
     if len(text) >= _SHORTEST_SHAPE:
         if any([shape in text for shape in _SHAPES]):  # noqa: C419 - quicker
-            text = patterns.shaped.sub(MASK, text)
-        text = patterns.scheme.sub(_without_credentials, text)
+            text = _SHAPED.sub(MASK, text)
+        text = _SCHEME.sub(_without_credentials, text)
     if "=" in text or ":" in text:
-        text = patterns.named.sub(rf"\1\2{MASK}", text)
-    return patterns.digits.sub(_without_card, text) if len(text) > _SHORTEST_CARD else text
+        text = _NAMED.sub(rf"\1\2{MASK}", text)
+    return _DIGITS.sub(_without_card, text) if len(text) > _SHORTEST_CARD else text
 
 
 _SHORTEST = 6  # `pwd=x1`

@@ -10,8 +10,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .batches import Batch
 from .origins import Origin
@@ -28,8 +27,7 @@ REJECTED = "rejected"
 """The far end took the batch and refused this part of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """A lane's bounds: bytes and seconds that it holds, and bytes that are handed over at once."""
 
     max_bytes: int = 64 << 20

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from types import FrameType
+from typing import NamedTuple
 
 _PASSED_OVER = frozenset({"sqlalchemy", "otel_session", "opentelemetry", "contextlib", "jinja2"})
 _NOBODYS = "asyncio"
 """Under its frames stands who started the event loop, not who caused this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A line of code; of a Jinja template, the template's own line."""
 
     path: str

@@ -6,16 +6,14 @@ Connections are counted, not slots: after `invalidate()` and `detach()` a queue 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadPool, StaticPool
 
 from otel_session._guard import report
 
 
-@dataclass(frozen=True, slots=True)
-class PoolState:
+class PoolState(NamedTuple):
     """What a pool says; None for what it does not know or has no limit for.
 
     Attributes:

@@ -11,9 +11,8 @@ import weakref
 from collections import deque
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.context import get_current
 
@@ -62,8 +61,7 @@ class Checkout:
         return None if proxy is None else getattr(proxy, "_connection_record", None)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolCounts:
+class PoolCounts(NamedTuple):
     """A watch as read: sums over the pool and those it took the place of, limits of the pool alone."""
 
     idle: int | None

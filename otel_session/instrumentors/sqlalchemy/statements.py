@@ -7,7 +7,7 @@ Semantic conventions, database spans: `db.operation.name`, `db.collection.name`,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from otel_session.instrumentors.sqlalchemy.outline import Outline
 from otel_session.instrumentors.sqlalchemy.tokens import pattern_of, readable
@@ -19,8 +19,7 @@ _MAX_TABLES = 6
 _GONE = {"comment": " ", "string": "?", "number": "?"}
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """What telemetry says of one SQL text.
 
     Attributes:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from otel_session._patterns import lazily
+
 _POSTGRESQL = frozenset({"postgresql", "aws.redshift", "cockroachdb", "duckdb", "yugabytedb"})
 _MYSQL = frozenset({"mysql", "mariadb"})
 
@@ -34,7 +36,7 @@ _REST = r"""
 
 
 def _compile(comment: str, strings: str, quoted: str, bound: str) -> re.Pattern[str]:
-    return re.compile("|".join((comment, strings, quoted)) + _REST.format(more=bound), re.VERBOSE | re.DOTALL)
+    return lazily("|".join((comment, strings, quoted)) + _REST.format(more=bound), re.VERBOSE | re.DOTALL)
 
 
 _FAMILIES = {
@@ -72,7 +74,7 @@ _FAMILIES = {
         r"| \? | :\d+ | \$\d+",
     ),
 }
-_BACKSLASH = re.compile(r"\\['\"`]")
+_BACKSLASH = lazily(r"\\['\"`]")
 
 
 def pattern_of(system: str) -> re.Pattern[str]:
