@@ -17,6 +17,7 @@ _APPLICATION = ("flask", "sqlalchemy", "streamlit", "django", "fastapi")
 """Who has loaded one of these has begun: what is there is left to the collector."""
 
 _before_all = False
+_wanted = False
 _witness: list[object] | None = None
 """Made right after we have frozen what was there: the collector does not see it when somebody has frozen more since."""
 
@@ -32,9 +33,18 @@ def comes_first() -> bool:
     return _before_all
 
 
+def begin() -> None:
+    """Called when the pipeline is made: from now on what was loaded is frozen, if nothing of the application is there."""
+    global _wanted
+    _wanted = _before_all
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Without collections while something of start-up is loaded."""
+    """Without collections while something of start-up is loaded.
+
+    It is frozen right then: else the first collection after it would go through all of it, for 12 ms.
+    """
     if not _before_all or not gc.isenabled():
         yield
         return
@@ -42,16 +52,23 @@ def undisturbed() -> Iterator[None]:
     try:
         yield
     finally:
+        if _wanted:
+            _freeze()
         gc.enable()
 
 
 def set_aside() -> None:
-    """Called when start-up ends: freeze what it loaded. That leaves no garbage; to look for it takes 12 ms."""
-    global _witness, _before_all
-    if _before_all and gc.isenabled() and not gc.get_freeze_count():
-        gc.freeze()
-        _witness = []
-    _before_all = False
+    """Called when start-up ends: freeze what was loaded since, and no more. To look for garbage first takes 12 ms."""
+    global _wanted, _before_all
+    if _wanted and gc.isenabled():
+        _freeze()
+    _wanted = _before_all = False
+
+
+def _freeze() -> None:
+    global _witness
+    gc.freeze()
+    _witness = []
 
 
 def set_aside_more() -> None:
@@ -59,11 +76,9 @@ def set_aside_more() -> None:
 
     Nothing happens where start-up froze nothing, or somebody else has frozen objects since.
     """
-    global _witness
     if _witness is not None and gc.isenabled() and not hides_others():
         gc.collect(1)
-        gc.freeze()
-        _witness = []
+        _freeze()
 
 
 def hides_others() -> bool:

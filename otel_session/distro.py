@@ -101,6 +101,8 @@ class Configurator(_OTelSDKConfigurator):
             super()._configure(**made)  # type: ignore[no-untyped-call]
         instruments.use_tallies(pipeline.take_metrics(metrics.get_meter_provider()))
         self.made_resource = True
+        if settings.gc_freeze:
+            _heap.begin()
         termination.flush_on_sigterm()
 
 
@@ -162,8 +164,7 @@ def pre_instrument() -> None:
 def post_instrument() -> None:
     """The `opentelemetry_post_instrument` hook: the application is next. Never raises."""
     try:
-        if Configurator().made_resource and config.active().gc_freeze:  # type: ignore[no-untyped-call]
-            _heap.set_aside()
+        _heap.set_aside()
     except Exception:
         _log.warning("otel-session could not put what start-up loaded aside", exc_info=True)
 
