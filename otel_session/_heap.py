@@ -34,7 +34,7 @@ def comes_first() -> bool:
 
 
 def begin() -> None:
-    """Called when the pipeline is made: from now on what was loaded is frozen, if nothing of the application is there."""
+    """Called when the pipeline is made: from now on what was loaded is frozen, unless the application has begun."""
     global _wanted
     _wanted = _before_all
 

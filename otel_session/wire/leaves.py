@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import getpid
+from random import getrandbits
 from struct import Struct
 from typing import Any, NamedTuple
 
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from . import forks
@@ -49,7 +51,7 @@ class SpanWriter:
     def __init__(self, tracer: Any) -> None:
         self.way = ShortWay(tracer)
         self.writes = self.way.is_open
-        self._parent: tuple[SpanContext | None, bytes, bytes] = (None, b"", b"")
+        self._parent: tuple[SpanContext | None, bytes, bytes, bytes] = (None, b"", b"", b"")
 
     @staticmethod
     def prepare(name: str, kind: SpanKind, attributes: Mapping[str, Any]) -> bytes:
@@ -94,17 +96,18 @@ class SpanWriter:
             The span's id.
         """
         way = self.way
-        span_id = span_id or way.tracer.id_generator.generate_span_id()
+        if not span_id:  # a random generator's are taken from where it takes them
+            ids = way.tracer.id_generator
+            span_id = (type(ids) is RandomIdGenerator and getrandbits(64)) or ids.generate_span_id()
         start_ns, end_ns = times
-        known, trace, above = self._parent  # a request's statements have the same one
+        known, trace, above, state = self._parent  # a request's statements have the same one
         if known is not parent:
             trace, above = parent.trace_id.to_bytes(16, "big"), parent.span_id.to_bytes(8, "big")
-            self._parent = parent, trace, above
+            state = _encode_trace_state(parent.trace_state) if parent.trace_state else b""
+            self._parent = parent, trace, above, state
         this = span_id.to_bytes(8, "big")
         head = _HEAD.pack(b"\n\x10", trace, b"\x12\x08", this, _LOCAL, b"9", start_ns, b"A", end_ns, b'"\x08', above)
-        tail = _STATUS_ERROR if error else _STATUS_UNSET
-        if parent.trace_state:
-            tail += _encode_trace_state(parent.trace_state)
+        tail = (_STATUS_ERROR if error else _STATUS_UNSET) + state
         for link in links:
             tail += b"\x6a" + delimit(encode_link(link))
         body = b"".join((head, static, shared, encode_attributes(own), tail) if own else (head, static, shared, tail))

@@ -6,17 +6,18 @@ record for each ORM session, under that reference, tells it of all its objects.
 
 from __future__ import annotations
 
+from itertools import islice
 from types import CodeType, FrameType
 from typing import Any
 
 from otel_session.instrumentors.sqlalchemy.places import Place, own_frame
 
-_MOST = 1_024
+_MOST, _DROPPED_AT_ONCE = 1_024, 128
 OPEN, CLOSED, EXPUNGED, COLLECTED = "open", "closed", "expunged", "garbage_collected"
 
 
 class OrmSessionEnds:
-    """The latest 1,024 ends. Safe from any thread; noting one costs about 1 µs."""
+    """The latest 900 to 1,024 ends. Safe from any thread; noting one costs about 1 µs."""
 
     def __init__(self) -> None:
         self._ends: dict[int, tuple[Any, str, CodeType | None, int]] = {}
@@ -33,9 +34,11 @@ class OrmSessionEnds:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
+        # Many at once: to find a dictionary's first entry takes as long as many have been deleted before it.
         try:
-            del self._ends[next(iter(self._ends))]
-        except (KeyError, RuntimeError, StopIteration):  # another thread was at it
+            for key in list(islice(self._ends, _DROPPED_AT_ONCE)):
+                self._ends.pop(key, None)
+        except RuntimeError:  # another thread was at it
             pass
 
     def of(self, state: Any) -> tuple[str, Place | None]:

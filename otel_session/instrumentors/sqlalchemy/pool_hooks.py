@@ -21,6 +21,7 @@ from otel_session.instrumentors.sqlalchemy.patches import Patches
 from otel_session.instrumentors.sqlalchemy.places import current_place
 from otel_session.instrumentors.sqlalchemy.pool_ledger import Ledger
 from otel_session.instrumentors.sqlalchemy.pool_watch import LONG_USE_S, SLOW_WAIT_S, Checkout, PoolWatch
+from otel_session.tallies import WAITING_MOST, Series
 
 MARK = "_otel_session_pool"
 """Where a pool and a dialect keep their watch, and a record its checkout."""
@@ -135,10 +136,13 @@ class PoolHooks:
             setattr(record, MARK, checkout)
             watch.out.add(checkout)
             now = checkout.since = perf_counter()
-            if now - start >= SLOW_WAIT_S or watch.postponed:
-                watch.waited(now - start)
+            wait = watch.wait
+            if type(wait) is Series and now - start < SLOW_WAIT_S and not watch.postponed:
+                wait.waiting.append(now - start)  # `Series.add`, without the call
+                if len(wait.waiting) >= WAITING_MOST:
+                    wait.settle()
             else:
-                watch.wait.add(now - start)
+                watch.waited(now - start)
             if not self.active:  # switched off meanwhile
                 forget(checkout)
             elif now >= self._ledger.due:
@@ -179,10 +183,13 @@ class PoolHooks:
                 return
             watch.out.discard(checkout)
             seconds = perf_counter() - checkout.since
-            if seconds >= LONG_USE_S or checkout.late or checkout.proxy() is None:
-                watch.used(checkout, seconds)
+            use = watch.use
+            if type(use) is Series and seconds < LONG_USE_S and not checkout.late and checkout.proxy() is not None:
+                use.waiting.append(seconds)
+                if len(use.waiting) >= WAITING_MOST:
+                    use.settle()
             else:
-                watch.use.add(seconds)
+                watch.used(checkout, seconds)
         except Exception:
             report("PoolHooks.given_back")
 

@@ -16,7 +16,7 @@ from weakref import ref
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.util import TransactionalContext
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import Session, SessionTransaction, session
 
 from otel_session import failures
 from otel_session._guard import report
@@ -26,10 +26,11 @@ from otel_session.instrumentors.sqlalchemy.patches import Patches, unlisten
 from otel_session.instrumentors.sqlalchemy.transactions import commits_itself
 from otel_session.instrumentors.sqlalchemy.unit_signals import UnitSignals
 from otel_session.instrumentors.sqlalchemy.units import CLOSE, COMMIT, KEY, LEAKED, ROLLBACK, Unit, unit_of, unmark
+from otel_session.wire.entries import Dropped
 
 _BRACKETED = "opentelemetry.instrumentation.sqlalchemy"
 _EVENTS = ("after_rollback", "after_flush")
-_COMMITTED = "COMMITTED"
+_COMMITTED: Any = getattr(session, "SessionTransactionState", session).COMMITTED  # 1.4 has no enumeration
 
 
 class UnitHooks:
@@ -101,7 +102,7 @@ class UnitHooks:
             if unit is None:
                 return None
             setattr(root, KEY, unit)
-            if self.orm_sessions.begin(root.session, unit):
+            if self.orm_sessions.begin(root.session, unit) and type(unit.ambient) is not Dropped:
                 unit.begins_orm_session()
             if not self._bracketed and _BRACKETED in sys.modules:
                 self._bracketed = True
@@ -113,7 +114,8 @@ class UnitHooks:
 
     def _connected(self, unit: Unit, connection: Any, bind: Any) -> None:
         try:
-            _count_waiting(unit)
+            if not unit.owners:  # `_count_waiting`, without the call
+                unit.busy_ns = time_ns() - unit.start_ns
             if isinstance(bind, Connection):
                 unit.joined = True
                 if getattr(connection, KEY, None) is not None:  # another unit's connection stays that one's
@@ -166,30 +168,20 @@ class UnitHooks:
         return __init__
 
     def _around_end(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        note_commit, ended = self._note_commit, self._ended
+        note_commit, ended = _note_commit, self._ended
 
         def close(transaction: Any, invalidate: bool = False) -> Any:
             unit = getattr(transaction, KEY, None)
             if unit is None or not self.active:
                 return original(transaction, invalidate)
             key = id(transaction.session)
-            note_commit(unit, transaction)
+            if transaction._state is _COMMITTED:
+                note_commit(unit)
             result = original(transaction, invalidate)
             ended(unit, key, transaction)
             return result
 
         return close
-
-    def _note_commit(self, unit: Unit, root: Any) -> None:
-        try:
-            if root._state.name != _COMMITTED:
-                return
-            if unit.undone:
-                unit.rolled_back, unit.reason = True, unit.reason or unit.error
-            else:
-                unit.committed, unit.error, unit.reason = True, None, None
-        except Exception:
-            report("UnitHooks.note_commit")
 
     def _ended(self, unit: Unit, key: int, root: Any) -> None:
         try:
@@ -197,7 +189,8 @@ class UnitHooks:
             units = self.orm_sessions.units
             if units.get(key) is unit:  # else a listener of the application's has begun the next one
                 del units[key]
-                self._end(unit)
+                unit.let_go()
+                self.signals.end(unit, COMMIT if unit.committed else ROLLBACK if unit.rolled_back else CLOSE)
         except Exception:
             report("UnitHooks.ended")
 
@@ -232,7 +225,7 @@ class UnitHooks:
     def after_flush(self, orm_session: Any, flush: Any) -> None:
         """SQLAlchemy's event: what was new, changed and deleted is still known."""
         try:
-            unit = unit_of(orm_session.get_transaction())
+            unit = self.orm_sessions.units.get(id(orm_session))
             if unit is not None and unit.known is not None:
                 new, deleted = len(orm_session._new), len(orm_session._deleted)
                 written = sum(1 for _, only_listed in flush.states.values() if not only_listed)
@@ -256,6 +249,13 @@ class UnitHooks:
                 unit.rollbacks += unit.still_found()  # the pools do it, those that have not done it already
             unit.let_go()
             self.signals.end(unit, LEAKED)
+
+
+def _note_commit(unit: Unit) -> None:
+    if unit.undone:
+        unit.rolled_back, unit.reason = True, unit.reason or unit.error
+    else:
+        unit.committed, unit.error, unit.reason = True, None, None
 
 
 def _count_waiting(unit: Unit) -> None:

@@ -85,7 +85,10 @@ class Unit:
             if type(owner) is ref:
                 owner = owner()
             if owner is not None and getattr(owner, KEY, None) is self:
-                unmark(owner)
+                try:
+                    delattr(owner, KEY)
+                except AttributeError:  # another thread was at it
+                    pass
         self.owners = ()
 
     def used_under(self, span: Any) -> None:
