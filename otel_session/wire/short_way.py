@@ -66,7 +66,7 @@ class ShortWay:
         tracer = self.tracer
         try:
             if tracer.span_processor._span_processors is self._known and tracer.resource is self._resource:
-                return self._open and tracer._tracer_config.is_enabled  # type: ignore[no-any-return]
+                return self._open and tracer._tracer_config.is_enabled
         except AttributeError:
             pass
         return self._ask()
