@@ -30,7 +30,8 @@ from otel_session.wire.entries import Dropped
 
 _BRACKETED = "opentelemetry.instrumentation.sqlalchemy"
 _EVENTS = ("after_rollback", "after_flush")
-_COMMITTED: Any = getattr(session, "SessionTransactionState", session).COMMITTED  # 1.4 has no enumeration
+# 1.4 has no enumeration. Where a version to come has neither, no commit is seen, and the application is not harmed.
+_COMMITTED: Any = getattr(getattr(session, "SessionTransactionState", session), "COMMITTED", object())
 
 
 class UnitHooks:
@@ -175,7 +176,7 @@ class UnitHooks:
             if unit is None or not self.active:
                 return original(transaction, invalidate)
             key = id(transaction.session)
-            if transaction._state is _COMMITTED:
+            if getattr(transaction, "_state", None) is _COMMITTED:
                 note_commit(unit)
             result = original(transaction, invalidate)
             ended(unit, key, transaction)
