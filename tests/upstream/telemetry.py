@@ -173,7 +173,7 @@ class Telemetry:
         for resource in data.resource_metrics if data is not None else ():
             for scope in resource.scope_metrics:
                 for point in (p for m in scope.metrics if m.name == metric for p in m.data.data_points):
-                    found[str(point.attributes[by])] += point.count
+                    found[str(point.attributes.get(by, "too many series"))] += point.count
         return dict(found)
 
 
