@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import getpid
-from random import getrandbits
 from struct import Struct
 from typing import Any, NamedTuple
 
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from . import forks
@@ -96,9 +94,7 @@ class SpanWriter:
             The span's id.
         """
         way = self.way
-        if not span_id:  # a random generator's are taken from where it takes them
-            ids = way.tracer.id_generator
-            span_id = (type(ids) is RandomIdGenerator and getrandbits(64)) or ids.generate_span_id()
+        span_id = span_id or way.tracer.id_generator.generate_span_id()
         start_ns, end_ns = times
         known, trace, above, state = self._parent  # a request's statements have the same one
         if known is not parent:

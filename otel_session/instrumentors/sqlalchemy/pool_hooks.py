@@ -21,7 +21,6 @@ from otel_session.instrumentors.sqlalchemy.patches import Patches
 from otel_session.instrumentors.sqlalchemy.places import current_place
 from otel_session.instrumentors.sqlalchemy.pool_ledger import Ledger
 from otel_session.instrumentors.sqlalchemy.pool_watch import LONG_USE_S, SLOW_WAIT_S, Checkout, PoolWatch
-from otel_session.tallies import WAITING_MOST, Series
 
 MARK = "_otel_session_pool"
 """Where a pool and a dialect keep their watch, and a record its checkout."""
@@ -136,13 +135,10 @@ class PoolHooks:
             setattr(record, MARK, checkout)
             watch.out.add(checkout)
             now = checkout.since = perf_counter()
-            wait = watch.wait
-            if type(wait) is Series and now - start < SLOW_WAIT_S and not watch.postponed:
-                wait.waiting.append(now - start)  # `Series.add`, without the call
-                if len(wait.waiting) >= WAITING_MOST:
-                    wait.settle()
-            else:
+            if now - start >= SLOW_WAIT_S or watch.postponed:
                 watch.waited(now - start)
+            else:
+                watch.wait.add(now - start)
             if not self.active:  # switched off meanwhile
                 forget(checkout)
             elif now >= self._ledger.due:
@@ -183,13 +179,10 @@ class PoolHooks:
                 return
             watch.out.discard(checkout)
             seconds = perf_counter() - checkout.since
-            use = watch.use
-            if type(use) is Series and seconds < LONG_USE_S and not checkout.late and checkout.proxy() is not None:
-                use.waiting.append(seconds)
-                if len(use.waiting) >= WAITING_MOST:
-                    use.settle()
-            else:
+            if seconds >= LONG_USE_S or checkout.late or checkout.proxy() is None:
                 watch.used(checkout, seconds)
+            else:
+                watch.use.add(seconds)
         except Exception:
             report("PoolHooks.given_back")
 

@@ -115,8 +115,7 @@ class UnitHooks:
 
     def _connected(self, unit: Unit, connection: Any, bind: Any) -> None:
         try:
-            if not unit.owners:  # `_count_waiting`, without the call
-                unit.busy_ns = time_ns() - unit.start_ns
+            _count_waiting(unit)
             if isinstance(bind, Connection):
                 unit.joined = True
                 if getattr(connection, KEY, None) is not None:  # another unit's connection stays that one's
@@ -190,8 +189,7 @@ class UnitHooks:
             units = self.orm_sessions.units
             if units.get(key) is unit:  # else a listener of the application's has begun the next one
                 del units[key]
-                unit.let_go()
-                self.signals.end(unit, COMMIT if unit.committed else ROLLBACK if unit.rolled_back else CLOSE)
+                self._end(unit)
         except Exception:
             report("UnitHooks.ended")
 

@@ -85,10 +85,7 @@ class Unit:
             if type(owner) is ref:
                 owner = owner()
             if owner is not None and getattr(owner, KEY, None) is self:
-                try:
-                    delattr(owner, KEY)
-                except AttributeError:  # another thread was at it
-                    pass
+                unmark(owner)
         self.owners = ()
 
     def used_under(self, span: Any) -> None:
