@@ -90,7 +90,7 @@ class Courier:
         """How many batches may be handed over in this turn; None while the consumer is to be left alone."""
         pausing = time.monotonic() < self._not_before_s and not last and (self._asked_pause or not asked)
         if not pausing or self.lane.fresh_age_s() >= _SEAL_S:  # else few batches, none older than that
-            self.lane.seal()
+            self.lane.gather()
         self.lane.expire()
         if pausing:
             return None

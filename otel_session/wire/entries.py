@@ -31,6 +31,7 @@ from otel_session.context import span_in
 
 from .leaves import Leaf
 from .short_way import ShortWay
+from .span_ids import new_span_id, new_trace_id
 from .span_parts import encode_link
 from .spans import _encode_head, _encode_kind, _encode_name, _encode_status, _encode_trace_state
 from .varint import delimit
@@ -136,7 +137,8 @@ class EntrySpan(_SdkSpan):  # type: ignore[misc]
             if short:
                 self._end_time = time.time_ns() if end_time is None else end_time
         if short:
-            _write(self)
+            way = self._way
+            way.encoder.defer((_encode, way.origin, self))
         else:
             super().end(end_time)
 
@@ -155,8 +157,10 @@ def _list(fields: dict[str, Any], name: str, most: int | None) -> Any:
     return fields.setdefault(name, BoundedList(most)) if found is None else found
 
 
-def _write(span: Any) -> None:
-    way, context, parent, status = span._way, span._context, span._parent, span._status
+def _encode(ended: tuple[Any, ...], looked_up: bool) -> tuple[Leaf | None, bytes]:
+    """The bytes of such a span, and what a store looks it up by."""
+    span = ended[2]
+    context, parent, status = span._context, span._parent, span._status
     trace_id, span_id, _, _, trace_state, _ = context
     above, remote = (None, False) if parent is None else (parent.span_id, parent.is_remote)
     start_ns, end_ns = span._start_time, span._end_time
@@ -171,6 +175,8 @@ def _write(span: Any) -> None:
             *[b"\x6a" + delimit(encode_link(link)) for link in span._given_links],
         ]
     )
+    if not looked_up:
+        return None, body
     session_id, confirmed = span._looked_up
     above_bytes = b"" if above is None else above.to_bytes(8, "big")
     leaf = _new(
@@ -180,7 +186,7 @@ def _write(span: Any) -> None:
             status.status_code is StatusCode.ERROR, confirmed,
         ),
     )  # fmt: skip
-    way.encoder.put(leaf, way.origin, body)
+    return leaf, body
 
 
 class Dropped(_ApiSpan):  # type: ignore[misc]
@@ -243,7 +249,7 @@ class EntryMaker:
             parent = None
             if way.roots is None:
                 return None
-            trace_id = way.tracer.id_generator.generate_trace_id()
+            trace_id = new_trace_id() if way.draws_ids else way.tracer.id_generator.generate_trace_id()
             if not way.keeps_roots and way.roots.should_sample(None, trace_id, name).decision is Decision.DROP:
                 return Dropped(way.tracer.id_generator, trace_id)
         elif not _keeps(way, parent):
@@ -253,7 +259,7 @@ class EntryMaker:
         if fields is None:
             return None
         span: Any = EntrySpan.__new__(EntrySpan)
-        this = _context_of(tracer.id_generator, trace_id, parent)
+        this = _context_of(way, trace_id, parent)
         span.__dict__ = {
             **fields,
             "_name": name,
@@ -295,13 +301,14 @@ def _keeps(way: ShortWay, parent: Any) -> bool:
     return bool(parent.trace_flags & TraceFlags.SAMPLED) and (way.keeps_remote or not parent.is_remote)
 
 
-def _context_of(ids: Any, trace_id: int | None, parent: SpanContext | None) -> SpanContext:
+def _context_of(way: ShortWay, trace_id: int | None, parent: SpanContext | None) -> SpanContext:
     """A sampled span's context, as `Tracer.start_span` makes it; `trace_id` is a root's."""
+    ids = way.tracer.id_generator
+    span_id = new_span_id() if way.draws_ids else ids.generate_span_id()
     if parent is None:
-        flags = _SAMPLED_RANDOM if _is_random(ids) else _SAMPLED
-        return SpanContext(trace_id or 0, ids.generate_span_id(), False, flags)
+        return SpanContext(trace_id or 0, span_id, False, _SAMPLED_RANDOM if _is_random(ids) else _SAMPLED)
     flags = _SAMPLED_RANDOM if parent.trace_flags & _RANDOM_BIT else _SAMPLED
-    return SpanContext(parent.trace_id, ids.generate_span_id(), False, flags, parent.trace_state)
+    return SpanContext(parent.trace_id, span_id, False, flags, parent.trace_state)
 
 
 def _is_random(ids: Any) -> bool:

@@ -50,12 +50,16 @@ class Lane:
 
     `wake(True)` asks for delivery now, `wake(False)` says that there is something. A batch that was taken counts as
     held until it is settled. Safe from any thread.
+
+    Attributes:
+        before_seal: Called by `gather`: has put what is kept ready elsewhere.
     """
 
     def __init__(self, what: str, limits: Limits, wake: Callable[[bool], None]) -> None:
         self.what = what
         self.limits = limits
         self.closed = False
+        self.before_seal: Callable[[], None] | None = None
         self._wake = wake
         self._cap = limits.max_bytes
         self._batch_bytes = max(1, min(limits.batch_bytes, limits.max_bytes // 4))
@@ -102,6 +106,16 @@ class Lane:
         while self._waiting and size <= self._cap and self.held_bytes + size > self._cap:
             self.drop(self._waiting.popleft(), QUEUE_FULL)
         return self.held_bytes + size <= self._cap
+
+    def announce(self) -> None:
+        """Say that something will be put when a batch is made."""
+        self._wake(False)
+
+    def gather(self) -> None:
+        """Have put what somebody keeps ready, and make a batch."""
+        if self.before_seal is not None:
+            self.before_seal()
+        self.seal()
 
     def seal(self) -> None:
         """Make a batch of what was put since the last one."""

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from . import forks
+from .encoders import WAITING_MOST
 from .key_values import encode_attributes
 from .short_way import ShortWay
+from .span_ids import new_span_id
 from .span_parts import encode_link
 from .spans import _encode_kind, _encode_name, _encode_trace_state
 from .varint import delimit
@@ -49,7 +51,6 @@ class SpanWriter:
     def __init__(self, tracer: Any) -> None:
         self.way = ShortWay(tracer)
         self.writes = self.way.is_open
-        self._parent: tuple[SpanContext | None, bytes, bytes, bytes] = (None, b"", b"", b"")
 
     @staticmethod
     def prepare(name: str, kind: SpanKind, attributes: Mapping[str, Any]) -> bytes:
@@ -58,7 +59,8 @@ class SpanWriter:
 
     def new_id(self) -> int:
         """An id for a span that others belong to before it is written."""
-        return self.way.tracer.id_generator.generate_span_id()  # type: ignore[no-any-return]
+        way = self.way
+        return new_span_id() if way.draws_ids else way.tracer.id_generator.generate_span_id()
 
     def write(
         self,
@@ -74,8 +76,8 @@ class SpanWriter:
         *,
         span_id: int = 0,
         links: Sequence[Link] = (),
-    ) -> int:
-        """Write a span that has ended.
+    ) -> None:
+        """Write a span that has ended: it is encoded with others, soon.
 
         Args:
             name: Its name, for stores; the bytes have it already.
@@ -89,27 +91,42 @@ class SpanWriter:
             error: Whether its status is Error; else it is unset.
             span_id: Its id, from `new_id`; by default a new one.
             links: Its links.
-
-        Returns:
-            The span's id.
         """
         way = self.way
-        span_id = span_id or way.tracer.id_generator.generate_span_id()
-        start_ns, end_ns = times
-        known, trace, above, state = self._parent  # a request's statements have the same one
-        if known is not parent:
-            trace, above = parent.trace_id.to_bytes(16, "big"), parent.span_id.to_bytes(8, "big")
-            state = _encode_trace_state(parent.trace_state) if parent.trace_state else b""
-            self._parent = parent, trace, above, state
-        this = span_id.to_bytes(8, "big")
-        head = _HEAD.pack(b"\n\x10", trace, b"\x12\x08", this, _LOCAL, b"9", start_ns, b"A", end_ns, b'"\x08', above)
-        tail = (_STATUS_ERROR if error else _STATUS_UNSET) + state
-        for link in links:
-            tail += b"\x6a" + delimit(encode_link(link))
-        body = b"".join((head, static, shared, encode_attributes(own), tail) if own else (head, static, shared, tail))
-        leaf = _new(Leaf, (name, kind, trace, this, above, start_ns, end_ns, session_id, error, False))
+        encoder = way.encoder
+        if not span_id and not way.draws_ids:
+            span_id = way.tracer.id_generator.generate_span_id()
         if getpid() != forks.pid:
             forks.notice()
-        for lane, _, item, around in way.encoder.branches:  # `Encoder.put`, without the call
-            lane.put(way.origin, body if item is None else item(leaf, way.origin, body), len(body) + around)
-        return span_id
+        waiting = encoder.waiting  # `Encoder.defer`, without the call
+        waiting.append(
+            (_encode, way.origin, name, kind, parent, times, static, shared, own, session_id, error, span_id, links)
+        )
+        number = len(waiting)
+        if number == 1 or number >= WAITING_MOST:
+            encoder.due(number)
+
+
+_above: tuple[SpanContext | None, bytes, bytes, bytes] = (None, b"", b"", b"")
+"""The last parent, and its ids and trace state as bytes: a request's statements have the same one."""
+
+
+def _encode(leaf: tuple[Any, ...], looked_up: bool) -> tuple[Leaf | None, bytes]:
+    """The bytes of a leaf, and what a store looks it up by."""
+    global _above
+    _, _, name, kind, parent, times, static, shared, own, session_id, error, span_id, links = leaf
+    known, trace, above, state = _above
+    if known is not parent:
+        trace, above = parent.trace_id.to_bytes(16, "big"), parent.span_id.to_bytes(8, "big")
+        state = _encode_trace_state(parent.trace_state) if parent.trace_state else b""
+        _above = parent, trace, above, state
+    start_ns, end_ns = times
+    this = (span_id or new_span_id()).to_bytes(8, "big")
+    head = _HEAD.pack(b"\n\x10", trace, b"\x12\x08", this, _LOCAL, b"9", start_ns, b"A", end_ns, b'"\x08', above)
+    tail = (_STATUS_ERROR if error else _STATUS_UNSET) + state
+    for link in links:
+        tail += b"\x6a" + delimit(encode_link(link))
+    body = b"".join((head, static, shared, encode_attributes(own), tail) if own else (head, static, shared, tail))
+    if not looked_up:
+        return None, body
+    return _new(Leaf, (name, kind, trace, this, above, start_ns, end_ns, session_id, error, False)), body

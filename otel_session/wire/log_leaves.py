@@ -87,34 +87,40 @@ class LogWriter:
             span: Where it was made; an invalid context for nowhere.
             session_id: For stores.
         """
-        number, told = severity
-        trace_id, span_id, _, flags, _, is_valid = span
-        text = to_utf8(body)
-        size = encode_varint(len(text))
         own = encode_attributes(attributes, IN_LOG_RECORD) if attributes else b""
-        place = _PLACE.pack(b"\x4a\x10", trace_id.to_bytes(16, "big"), b"\x52\x08", span_id) if is_valid else b""
-        whole = b"".join(
-            (
-                _LOG_HEAD.pack(b"\t", times[0], b"\x59", times[1], b"\x45", flags),
-                b"\x2a",
-                encode_varint(1 + len(size) + len(text)),
-                b"\n",
-                size,
-                text,
-                encoded,
-                own,
-                told,
-                place,
-            )
-        )
         origin = self._origins.get(logger) or self._origin_of(logger)
-        self._encoder.put(_new(LogLeaf, (session_id, span, times[0], number)), origin, whole)  # type: ignore[union-attr]
+        record = _encode, origin, times, severity, body, encoded, own, span, session_id
+        self._encoder.defer(record)  # type: ignore[union-attr]
 
     def _origin_of(self, logger: str) -> Origin:
         origin = origin_of(self._resource, InstrumentationScope(logger))
         if len(self._origins) < 1_000:
             self._origins[logger] = origin
         return origin
+
+
+def _encode(record: tuple[Any, ...], looked_up: bool) -> tuple[LogLeaf | None, bytes]:
+    """The bytes of a record, and what a store looks it up by."""
+    _, _, times, (number, told), body, encoded, own, span, session_id = record
+    trace_id, span_id, _, flags, _, is_valid = span
+    text = to_utf8(body)
+    size = encode_varint(len(text))
+    place = _PLACE.pack(b"\x4a\x10", trace_id.to_bytes(16, "big"), b"\x52\x08", span_id) if is_valid else b""
+    whole = b"".join(
+        (
+            _LOG_HEAD.pack(b"\t", times[0], b"\x59", times[1], b"\x45", flags),
+            b"\x2a",
+            encode_varint(1 + len(size) + len(text)),
+            b"\n",
+            size,
+            text,
+            encoded,
+            own,
+            told,
+            place,
+        )
+    )
+    return (_new(LogLeaf, (session_id, span, times[0], number)) if looked_up else None), whole
 
 
 def _default_log_limits(provider: Any) -> bool:

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, StaticSampler
 
 from .encoders import EncodingSpanProcessor
 from .origins import Origin, origin_of
+from .span_ids import draws_at_random
 
 ADDS_ONLY_IDS = "adds_only_ids"
 """A processor with this attribute adds what our own spans carry anyway."""
@@ -28,6 +29,7 @@ class ShortWay:
         tracer: The SDK's, once it is known that there is one.
         encoder: Where the bytes go, once the way has been open.
         origin: Resource and scope of the tracer's spans.
+        draws_ids: Whether spans' ids may come from `span_ids`.
         roots: The sampler of spans without a parent, when it is one that looks at the trace id alone and what it drops
             is dropped with all its children; else None.
         keeps_roots: Whether it keeps them all.
@@ -39,6 +41,7 @@ class ShortWay:
         "_known",
         "_open",
         "_resource",
+        "draws_ids",
         "encoder",
         "keeps_remote",
         "keeps_roots",
@@ -56,7 +59,7 @@ class ShortWay:
         self.encoder: Any = None
         self.origin: Any = None
         self.roots: Sampler | None = None
-        self.keeps_roots = self.keeps_remote = False
+        self.keeps_roots = self.keeps_remote = self.draws_ids = False
 
     def is_open(self) -> bool:
         """Whether a child of a recording span of this process may go the short way. Costs about 0.2 µs.
@@ -95,6 +98,7 @@ class ShortWay:
             self.roots = root if known else None
             self.keeps_remote = _always_on(_part(tracer.sampler, "_remote_parent_sampled"))
             self.origin = _origin(tracer)
+            self.draws_ids = draws_at_random(tracer.id_generator)
             self.encoder = encoders[0]
             self._open = True
 

@@ -17,6 +17,7 @@ import otel_session
 from otel_session import bound_session, operations, testing, track_operation
 from otel_session.processors import IdentitySpanProcessor
 from otel_session.wire.encoders import Branch, EncodingSpanProcessor
+from tests.lanes import KeptLane
 from tests.operations.conftest import Lines
 
 
@@ -189,17 +190,9 @@ def test_context_given_up_inside(telemetry: testing.Captured) -> None:
     assert otel_session.get_correlation_id() is None
 
 
-class _Lane:
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-
-    def put(self, _origin: Any, item: bytes, _size: int) -> None:
-        self.bodies.append(item)
-
-
 def _written(sampler: Any, *, short: bool) -> list[dict[str, Any]]:
     """What some operations become in our encoder, the short way or, with another processor beside, the long one."""
-    provider, lane = TracerProvider(sampler=sampler, shutdown_on_exit=False), _Lane()
+    provider, lane = TracerProvider(sampler=sampler, shutdown_on_exit=False), KeptLane()
     provider.add_span_processor(IdentitySpanProcessor())
     encoder: Any = EncodingSpanProcessor()
     encoder.add(Branch(lane, None, lambda _ended, _origin, body: body))  # type: ignore[arg-type]
@@ -216,7 +209,7 @@ def _written(sampler: Any, *, short: bool) -> list[dict[str, Any]]:
             _some_operations()
     finally:
         operations.use_providers()
-    return [_plain(body) for body in lane.bodies]
+    return [_plain(body) for body in lane.put_in]
 
 
 def _some_operations() -> None:

@@ -4,7 +4,7 @@ import gc
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,6 +70,7 @@ class _Lane:
 
     def __init__(self, spans: _Spans) -> None:
         self._spans = spans
+        self.before_seal: Callable[[], None] = lambda: None
 
     def put(self, _origin: Any, item: tuple[Any, bytes], _size: int) -> None:
         ended, body = item
@@ -77,6 +78,9 @@ class _Lane:
         span = Span.FromString(body)
         about = {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
         self._spans.has_ended(span.name, about)
+
+    def announce(self) -> None:
+        """What waits to be encoded is asked for when somebody looks."""
 
 
 class _Records(logging.Handler):
@@ -103,9 +107,10 @@ class Telemetry:
         for logger in ("otel_session", "opentelemetry"):
             logging.getLogger(logger).addHandler(self._records)
         tracers = TracerProvider(id_generator=_Ids(), shutdown_on_exit=False)
+        self._lane = _Lane(self._spans)
         if leaves:
             encoder: Any = EncodingSpanProcessor()
-            encoder.add(Branch(_Lane(self._spans), None, lambda ended, _origin, body: (ended, body)))  # type: ignore[arg-type]
+            encoder.add(Branch(self._lane, None, lambda ended, _origin, body: (ended, body)))  # type: ignore[arg-type]
             tracers.add_span_processor(encoder)
         else:
             tracers.add_span_processor(self._spans)
@@ -133,6 +138,7 @@ class Telemetry:
 
     def take(self) -> Counter[Statement]:
         """The statements told of since the last time."""
+        self._lane.before_seal()
         found, self._spans.statements = self._spans.statements, Counter()
         return found
 
@@ -158,6 +164,7 @@ class Telemetry:
             "durations": sum(self._counts(names.METRIC_DB_CLIENT_OPERATION_DURATION, names.DB_SYSTEM_NAME).values()),
         }
         self._instrumentor.uninstrument()
+        self._lane.before_seal()
         return {
             **found,
             "spans_started": dict(self._spans.started),

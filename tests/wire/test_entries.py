@@ -30,21 +30,14 @@ from otel_session.wire.entries import Dropped, EntryMaker, EntrySpan, Part
 from otel_session.wire.leaves import Leaf
 from otel_session.wire.short_way import ShortWay
 from tests.instrumentors.flask.served import make_app
+from tests.lanes import KeptLane
 
 FIRST = {"http.request.method": "GET", "server.port": 80, "url.path": "/ü", "odd": True}
 LAST = {"http.response.status_code": 200, "http.route": "/deals/<int:deal_id>"}
 
 
-class _Lane:
-    def __init__(self) -> None:
-        self.put_in: list[tuple[Any, bytes]] = []
-
-    def put(self, origin: Any, item: Any, _size: int) -> None:
-        self.put_in.append(item)
-
-
-def _provider(**kwargs: Any) -> tuple[TracerProvider, _Lane]:
-    provider, lane = TracerProvider(shutdown_on_exit=False, **kwargs), _Lane()
+def _provider(**kwargs: Any) -> tuple[TracerProvider, KeptLane]:
+    provider, lane = TracerProvider(shutdown_on_exit=False, **kwargs), KeptLane()
     provider.add_span_processor(IdentitySpanProcessor())
     encoder: Any = EncodingSpanProcessor()
     encoder.add(Branch(lane, None, lambda ended, _origin, body: (ended, body)))  # type: ignore[arg-type]
@@ -315,7 +308,7 @@ def _requests(provider: TracerProvider, *, proxied: bool) -> None:
         otel_session.uninstrument()
 
 
-def _told(lane: _Lane) -> list[Any]:
+def _told(lane: KeptLane) -> list[Any]:
     told = []
     for _, body in lane.put_in:
         span = _plain(body)

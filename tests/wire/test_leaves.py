@@ -26,20 +26,7 @@ import otel_session
 from otel_session.wire.encoders import Branch, EncodingLogProcessor, EncodingSpanProcessor
 from otel_session.wire.leaves import Leaf
 from otel_session.wire.log_leaves import LogLeaf
-
-
-class _Lane:
-    """Keeps what is put, and what it was made of."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.put_in: list[tuple[Any, bytes]] = []
-        self.origins: list[Any] = []
-
-    def put(self, origin: Any, item: Any, _size: int) -> None:
-        self.origins.append(origin)
-        self.put_in.append(item)
+from tests.lanes import KeptLane
 
 
 class _ForeignSpans(SpanProcessor):
@@ -78,8 +65,10 @@ class _Odd(Sampler):
 
 
 @contextmanager
-def _instrumented(*, foreign: bool = False, sampler: Any = None, limits: Any = None) -> Iterator[tuple[_Lane, _Lane]]:
-    spans, logs = _Lane(), _Lane()
+def _instrumented(
+    *, foreign: bool = False, sampler: Any = None, limits: Any = None
+) -> Iterator[tuple[KeptLane, KeptLane]]:
+    spans, logs = KeptLane(), KeptLane()
     tracer_provider = TracerProvider(sampler=sampler, span_limits=limits, shutdown_on_exit=False)
     encoder: Any = EncodingSpanProcessor()
     encoder.add(Branch(spans, None, lambda ended, _origin, body: (ended, body)))
@@ -157,7 +146,7 @@ WORK = ["connect", "CREATE TABLE deal", "BATCH INSERT deal", "SELECT deal", "INS
 """What `_work` does in the database, as spans are named."""
 
 
-def _statements(lane: _Lane) -> list[tuple[Any, bytes]]:
+def _statements(lane: KeptLane) -> list[tuple[Any, bytes]]:
     return [(ended, body) for ended, body in lane.put_in if Span.FromString(body).name != "request"]
 
 
@@ -237,7 +226,7 @@ def test_a_processor_added_later_gets_real_spans() -> None:
     """The choice follows the provider: from the moment a foreign processor is there it sees every statement."""
     provider = TracerProvider(shutdown_on_exit=False)
     encoder: Any = EncodingSpanProcessor()
-    lane = _Lane()
+    lane = KeptLane()
     encoder.add(Branch(lane, None, lambda ended, _origin, body: (ended, body)))  # type: ignore[arg-type]
     provider.add_span_processor(encoder)
     otel_session.instrument(tracer_provider=provider)

@@ -191,7 +191,8 @@ class QueryRecorder:
         else:
             series = prepared.series = prepared.series or self._duration.series(prepared.metric)
         if type(span) is SpanContext:
-            span_id = self._write(started, end_ns, told)
+            span_id = self.writer.new_id()
+            self._write(started, end_ns, told, span_id=span_id)
             written = SpanContext(span.trace_id, span_id, False, span.trace_flags, span.trace_state)
             context = trace.set_span_in_context(NonRecordingSpan(written), context)
         elif span is not None:
@@ -231,7 +232,9 @@ class QueryRecorder:
         elif started.span is not None:
             _end(started.span, context, end_ns, told)
 
-    def _write(self, started: Started, end_ns: int, told: dict[str, str] | None, *, counts: bool = True) -> int:
+    def _write(
+        self, started: Started, end_ns: int, told: dict[str, str] | None, *, counts: bool = True, span_id: int = 0
+    ) -> None:
         prepared, context, span, start_ns, sets, _ = started
         encoded = prepared.encoded
         if encoded is None:
@@ -249,8 +252,9 @@ class QueryRecorder:
         own: dict[str, Any] | None = None
         if told or sets > 1:
             own = {**(told or {}), **({names.DB_OPERATION_BATCH_SIZE: sets} if sets > 1 else {})}
-        return self.writer.write(
-            prepared.name, SpanKind.CLIENT, span, (start_ns, end_ns), encoded, shared, own, session_id, told is not None
+        times, failed = (start_ns, end_ns), told is not None
+        self.writer.write(
+            prepared.name, SpanKind.CLIENT, span, times, encoded, shared, own, session_id, failed, span_id=span_id
         )
 
 

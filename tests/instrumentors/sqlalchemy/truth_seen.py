@@ -20,23 +20,12 @@ from otel_session import testing
 from otel_session.instrumentors.sqlalchemy import SQLAlchemyInstrumentor
 from otel_session.instrumentors.sqlalchemy.units import KEY
 from otel_session.wire.encoders import Branch, EncodingSpanProcessor
+from tests.lanes import KeptLane
 
 UNIT = "sqlalchemy.unit_of_work"
 _ERROR = 2
 _TEXT = "db.query.text"
 _MARKED = (SessionTransaction, Connection, PoolProxiedConnection, ConnectionPoolEntry)
-
-
-class _Lane:
-    """Where encoded spans go."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.put_in: deque[bytes] = deque()
-
-    def put(self, _origin: Any, item: Any, _size: int) -> None:
-        self.put_in.append(item)
 
 
 class _Ended(SpanProcessor):
@@ -76,7 +65,7 @@ class Seen:
         self.failed: Counter[str] = Counter()
         self.spans: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        self.lane, self.ended = _Lane(), _Ended()
+        self.lane, self.ended = KeptLane(), _Ended()
 
     def read(self) -> None:
         """Take in the spans that ended."""

@@ -386,10 +386,19 @@ class _Lane:
     closed = False
 
     def __init__(self) -> None:
-        self.put_in: list[bytes] = []
+        self.before_seal: Callable[[], None] = lambda: None
+        self._kept: list[bytes] = []
 
     def put(self, _origin: Any, item: Any, _size: int) -> None:
-        self.put_in.append(item)
+        self._kept.append(item)
+
+    def announce(self) -> None:
+        pass
+
+    @property
+    def put_in(self) -> list[bytes]:
+        self.before_seal()
+        return self._kept
 
 
 class _Foreign(SpanProcessor):
