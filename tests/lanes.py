@@ -22,6 +22,11 @@ class KeptLane:
         self.origins.append(origin)
         self._kept.append(item)
 
+    def put_all(self, ready: deque[Any]) -> None:
+        """As `Lane.put_all`."""
+        while ready:
+            self.put(*ready.popleft())
+
     def announce(self) -> None:
         """As `Lane.announce`; nobody is to be woken."""
 

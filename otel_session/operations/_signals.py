@@ -17,9 +17,8 @@ from otel_session import context as here
 from otel_session._version import __version__
 from otel_session.context import Identity
 from otel_session.operations._counts import SCOPE, Counts
-from otel_session.wire import encode_attributes
 from otel_session.wire.entries import Dropped, EntryMaker, EntrySpan, Part
-from otel_session.wire.identities import encode_for_span
+from otel_session.wire.parts import IdsPart
 from otel_session.wire.short_way import ShortWay
 
 _MOST_TOLD = 48
@@ -45,8 +44,7 @@ class Signals:
         about = {names.OPERATION_NAME: name, **_flat(told)}
 
         def parts() -> tuple[Part, ...]:
-            ids = Part(identity.attributes, identity.encoded or encode_for_span(identity))
-            return ids, Part(about, encode_attributes(about))
+            return IdsPart(identity), Part(about)
 
         made = self._entries.start(name, SpanKind.INTERNAL, context, parts, identity.session_id, confirmed=False)
         if made is None:
@@ -81,7 +79,7 @@ def _describe(span: Span, told: Mapping[str, Any], outcome: str, error: BaseExce
     if error is not None:
         about[names.ERROR_TYPE] = failures.type_name(error)
     if type(span) is EntrySpan and not told:
-        span.tell(Part(about, encode_attributes(about)))
+        span.tell(Part(about))
     else:
         span.set_attributes(about)
     if error is not None and outcome == names.OPERATION_FAILED:

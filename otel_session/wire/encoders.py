@@ -68,10 +68,12 @@ class Encoder:
         self.waiting: deque[tuple[Any, ...]] = deque()
         # Taken again by its own thread when a signal or garbage collection comes in the middle of `settle`.
         self._settling = threading.RLock()
+        self._ready: tuple[deque[tuple[Origin, Any, int]], ...] = tuple(deque() for _ in self.branches)
 
     def add(self, branch: Branch) -> None:
         """A further way out. The bytes are made once for all of them."""
         self.branches += (branch,)
+        self._ready += (deque(),)
         self.looked_up = self.looked_up or branch.item is not None
         branch.lane.before_seal = self.settle
 
@@ -114,20 +116,31 @@ class Encoder:
         if not self._settling.acquire(blocking=wait_s > 0, timeout=wait_s if wait_s > 0 else -1):
             return
         try:
-            waiting, looked_up = self.waiting, self.looked_up
-            for _ in range(len(waiting)):
-                # One by one: what a signal finds undone in the middle of it, its flush can do.
-                try:
-                    one = waiting.popleft()
-                except IndexError:
-                    break
-                try:
-                    ended, body = one[0](one, looked_up)
-                    self._hand_on(ended, one[1], body)
-                except Exception:
-                    report("Encoder.settle")
+            self._encode_all()
+            for branch, ready in zip(self.branches, self._ready, strict=True):
+                if ready:
+                    branch.lane.put_all(ready)
         finally:
             self._settling.release()
+
+    def _encode_all(self) -> None:
+        # Taken one by one, and kept in `_ready`: what a signal finds undone in the middle of it, its flush can do.
+        waiting, looked_up = self.waiting, self.looked_up
+        ways = [
+            (ready.append, branch.item, branch.around) for branch, ready in zip(self.branches, self._ready, strict=True)
+        ]
+        for _ in range(len(waiting)):
+            try:
+                one = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                origin = one[1]
+                ended, body = one[0](one, looked_up)
+                for keep, item, around in ways:
+                    keep((origin, body if item is None else item(ended, origin, body), len(body) + around))
+            except Exception:
+                report("Encoder.settle")
 
     def shutdown(self) -> None:
         """Deliver what is left, within the patience that all share; what ends later is dropped and counted."""

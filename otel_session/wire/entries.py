@@ -29,6 +29,7 @@ from opentelemetry.trace import (
 
 from otel_session.context import span_in
 
+from .key_values import encode_attributes
 from .leaves import Leaf
 from .short_way import ShortWay
 from .span_ids import new_span_id, new_trace_id
@@ -64,12 +65,21 @@ _SHARED = frozenset(
 
 
 class Part:
-    """Some attributes of a span and their bytes, made once for many spans."""
+    """Some attributes of a span.
+
+    Attributes:
+        attributes: Not to be changed any more.
+        encoded: Their bytes: given where many spans have them, else made when the span is encoded.
+    """
 
     __slots__ = ("attributes", "encoded")
 
-    def __init__(self, attributes: Mapping[str, Any], encoded: bytes) -> None:
+    def __init__(self, attributes: Mapping[str, Any], encoded: bytes | None = None) -> None:
         self.attributes, self.encoded = attributes, encoded
+
+    def encode(self) -> bytes:
+        """Make the bytes."""
+        return encode_attributes(self.attributes)
 
 
 _SdkSpan: Any = _Span  # fields of the SDK's become properties here, and its types do not foresee it
@@ -169,7 +179,7 @@ def _encode(ended: tuple[Any, ...], looked_up: bool) -> tuple[Leaf | None, bytes
             _encode_head(trace_id, span_id, above, remote, start_ns, end_ns),
             _encode_name(span._name),
             _encode_kind(span._kind),
-            *[part.encoded for part in span._parts],
+            *[part.encoded or part.encode() for part in span._parts],
             _encode_status(status.status_code, None),
             _encode_trace_state(trace_state) if trace_state else b"",
             *[b"\x6a" + delimit(encode_link(link)) for link in span._given_links],

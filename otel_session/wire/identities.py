@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from otel_session import attributes as names
 from otel_session.context import Identity
 
@@ -21,6 +23,18 @@ def encode_for_span(identity: Identity) -> bytes:
         found = identity.encoded = IN_SPAN.join(pairs)
         identity.encoded_for_logs = IN_LOG_RECORD.join(pairs)
     return found
+
+
+def encode_as_it_was(identity: Identity, attributes: Mapping[str, str]) -> bytes:
+    """The attributes that an identity had when something ended, as a span has them.
+
+    Args:
+        identity: Whose they are.
+        attributes: What `identity.attributes` was then; it is another dictionary whenever something has changed.
+    """
+    if identity.attributes is attributes:
+        return identity.encoded or encode_for_span(identity)
+    return encode_attributes(attributes)
 
 
 def encode_for_log_record(identity: Identity) -> bytes:

@@ -75,27 +75,36 @@ class Lane:
         self.held_bytes = self.held_count = 0
 
     def put(self, origin: Origin, item: Any, size: int) -> None:
-        """Add one item of `size` bytes. Costs about 0.3 µs; never waits for a consumer, never raises."""
-        full = False
+        """Add one item of `size` bytes. Never waits for a consumer, never raises."""
+        self.put_all(deque(((origin, item, size),)))
+
+    def put_all(self, ready: deque[tuple[Origin, Any, int]]) -> None:
+        """Add items, each with its origin and size, and take them off. Costs about 0.3 µs for each; else as `put`.
+
+        What a signal leaves undone in the middle of it may be given again.
+        """
+        first = full = False
         with self._lock:
-            if self.held_bytes + size > self._cap and (self.closed or not self._made_room(size)):
-                self.counts.dropped[CLOSED if self.closed else QUEUE_FULL] += 1
-                first = not self.closed
-            else:
+            while ready:
+                origin, item, size = ready.popleft()
+                if self.held_bytes + size > self._cap and (self.closed or not self._made_room(size)):
+                    self.counts.dropped[CLOSED if self.closed else QUEUE_FULL] += 1
+                    first = first or not self.closed
+                    continue
                 fresh = self._fresh
                 # Origins are the same object as long as they are in use, and are kept alive here.
                 entry = fresh.by_origin.get(id(origin))
                 if entry is None:
                     entry = fresh.by_origin[id(origin)] = (origin, [])
                 entry[1].append(item)
-                first = not fresh.number
+                if not fresh.number:
+                    first = True
+                    fresh.made_s = time.monotonic()
                 fresh.number += 1
                 fresh.size += size
                 self.held_count += 1
                 self.held_bytes += size
-                if first:
-                    fresh.made_s = time.monotonic()
-                elif fresh.size >= self._batch_bytes:
+                if fresh.size >= self._batch_bytes:
                     self.seal()
                     full = True
         if first or full:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import getpid
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
@@ -45,8 +45,16 @@ class Leaf(NamedTuple):
     confirmed: bool = False
 
 
+Encode: TypeAlias = Callable[[tuple[Any, ...], bool], tuple[Leaf | None, bytes]]
+"""Gets what `SpanWriter.write` was given and whether a store looks it up; gives what `encode_leaf` gives."""
+
+
 class SpanWriter:
-    """Writes leaf spans of one tracer. `static` is what is the same each time, made by `prepare`."""
+    """Writes leaf spans of one tracer.
+
+    Who has one to write gives `write` a function that encodes it, and what that function needs: as little as can be is
+    done where a leaf ends, the rest when some of them are encoded together.
+    """
 
     def __init__(self, tracer: Any) -> None:
         self.way = ShortWay(tracer)
@@ -54,54 +62,27 @@ class SpanWriter:
 
     @staticmethod
     def prepare(name: str, kind: SpanKind, attributes: Mapping[str, Any]) -> bytes:
-        """The bytes of a leaf's name, kind and attributes."""
+        """The bytes of a leaf's name, kind and attributes, for `encode_leaf`."""
         return _encode_name(name) + _encode_kind(kind) + encode_attributes(attributes)
 
     def new_id(self) -> int:
-        """An id for a span that others belong to before it is written."""
+        """A span's id."""
         way = self.way
         return new_span_id() if way.draws_ids else way.tracer.id_generator.generate_span_id()
 
-    def write(
-        self,
-        name: str,
-        kind: SpanKind,
-        parent: SpanContext,
-        times: tuple[int, int],
-        static: bytes,
-        shared: bytes,
-        own: Mapping[str, Any] | None = None,
-        session_id: str | None = None,
-        error: bool = False,
-        *,
-        span_id: int = 0,
-        links: Sequence[Link] = (),
-    ) -> None:
-        """Write a span that has ended: it is encoded with others, soon.
+    def write(self, encode: Encode, *about: Any) -> None:
+        """Write a span that has ended.
 
         Args:
-            name: Its name, for stores; the bytes have it already.
-            kind: Likewise.
-            parent: A recording, sampled span of this process.
-            times: Start and end, nanoseconds since the epoch.
-            static: From `prepare`.
-            shared: The bytes of attributes that many spans share.
-            own: Further attributes of this span alone.
-            session_id: For stores.
-            error: Whether its status is Error; else it is unset.
-            span_id: Its id, from `new_id`; by default a new one.
-            links: Its links.
+            encode: Calls `encode_leaf`, soon, perhaps on another thread.
+            about: What it is given, after itself and the span's origin.
         """
         way = self.way
         encoder = way.encoder
-        if not span_id and not way.draws_ids:
-            span_id = way.tracer.id_generator.generate_span_id()
         if getpid() != forks.pid:
             forks.notice()
         waiting = encoder.waiting  # `Encoder.defer`, without the call
-        waiting.append(
-            (_encode, way.origin, name, kind, parent, times, static, shared, own, session_id, error, span_id, links)
-        )
+        waiting.append((encode, way.origin, *about))
         number = len(waiting)
         if number == 1 or number >= WAITING_MOST:
             encoder.due(number)
@@ -111,22 +92,46 @@ _above: tuple[SpanContext | None, bytes, bytes, bytes] = (None, b"", b"", b"")
 """The last parent, and its ids and trace state as bytes: a request's statements have the same one."""
 
 
-def _encode(leaf: tuple[Any, ...], looked_up: bool) -> tuple[Leaf | None, bytes]:
-    """The bytes of a leaf, and what a store looks it up by."""
+def encode_leaf(
+    name: str,
+    kind: SpanKind,
+    span_id: int,
+    parent: SpanContext,
+    start_ns: int,
+    end_ns: int,
+    parts: tuple[bytes, ...],
+    session_id: str | None,
+    error: bool,
+    links: Sequence[Link],
+    looked_up: bool,
+) -> tuple[Leaf | None, bytes]:
+    """The bytes of a leaf, and what a store looks it up by.
+
+    Args:
+        name: Its name, for stores; the bytes have it already.
+        kind: Likewise.
+        span_id: Its id, from `SpanWriter.new_id`.
+        parent: A recording, sampled span of this process.
+        start_ns: Nanoseconds since the epoch, like `end_ns`.
+        end_ns: See above.
+        parts: From `SpanWriter.prepare`, and the bytes of further attributes.
+        session_id: For stores.
+        error: Whether its status is Error; else it is unset.
+        links: Its links.
+        looked_up: Whether a store wants to look it up.
+    """
     global _above
-    _, _, name, kind, parent, times, static, shared, own, session_id, error, span_id, links = leaf
     known, trace, above, state = _above
     if known is not parent:
         trace, above = parent.trace_id.to_bytes(16, "big"), parent.span_id.to_bytes(8, "big")
         state = _encode_trace_state(parent.trace_state) if parent.trace_state else b""
         _above = parent, trace, above, state
-    start_ns, end_ns = times
-    this = (span_id or new_span_id()).to_bytes(8, "big")
+    this = span_id.to_bytes(8, "big")
     head = _HEAD.pack(b"\n\x10", trace, b"\x12\x08", this, _LOCAL, b"9", start_ns, b"A", end_ns, b'"\x08', above)
     tail = (_STATUS_ERROR if error else _STATUS_UNSET) + state
     for link in links:
         tail += b"\x6a" + delimit(encode_link(link))
-    body = b"".join((head, static, shared, encode_attributes(own), tail) if own else (head, static, shared, tail))
+    body = b"".join((head, *parts, tail))
     if not looked_up:
         return None, body
     return _new(Leaf, (name, kind, trace, this, above, start_ns, end_ns, session_id, error, False)), body

@@ -8,17 +8,30 @@ from otel_session import attributes as names
 from otel_session.context import Identity, Work
 
 from .entries import Part
-from .identities import encode_for_span
+from .identities import encode_as_it_was
 from .key_values import encode_attributes
+
+
+class IdsPart(Part):
+    """The ids that an identity has now; their bytes are those of all else that happens under it."""
+
+    __slots__ = ("_identity",)
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity, self.attributes, self.encoded = identity, identity.attributes, None
+
+    def encode(self) -> bytes:
+        """Make the bytes."""
+        return encode_as_it_was(self._identity, self.attributes)
 
 
 def identity_parts(identity: Identity) -> tuple[Part, ...]:
     """The ids, and what is said of the session once for each request."""
-    parts: tuple[Part, ...] = (Part(identity.attributes, identity.encoded or encode_for_span(identity)),)
+    parts: tuple[Part, ...] = (IdsPart(identity),)
     if identity.confirmed and identity.session_id is not None:
         parts += (_CONFIRMED,)
     if identity.previous_id is not None:
-        parts += (part_of({names.SESSION_PREVIOUS_ID: identity.previous_id}),)
+        parts += (Part({names.SESSION_PREVIOUS_ID: identity.previous_id}),)
     return parts
 
 
@@ -36,9 +49,9 @@ def work_attributes(work: Work) -> dict[str, Any]:
     }
 
 
-def part_of(attributes: dict[str, Any]) -> Part:
-    """Attributes that no other request has."""
+def shared_part(attributes: dict[str, Any]) -> Part:
+    """Attributes that many requests have."""
     return Part(attributes, encode_attributes(attributes))
 
 
-_CONFIRMED = part_of({names.SESSION_CONFIRMED: True})
+_CONFIRMED = shared_part({names.SESSION_CONFIRMED: True})

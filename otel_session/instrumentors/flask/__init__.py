@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -60,7 +61,8 @@ class FlaskInstrumentor(Instrumentor):
             ("handle_user_exception", self._noting),
         ):
             self._patch(name, make)
-        flask.got_request_exception.connect(_unhandled)
+        with suppress(RuntimeError):  # Flask before 2.3 has no signals without blinker, and calls what we wrap first
+            flask.got_request_exception.connect(_unhandled)
         access_lines.watch()
 
     def _again(self, **kwargs: Any) -> None:
@@ -78,7 +80,8 @@ class FlaskInstrumentor(Instrumentor):
         for name, original, ours in self._patched:
             if Flask.__dict__[name] is ours:
                 setattr(Flask, name, original)
-        flask.got_request_exception.disconnect(_unhandled)
+        with suppress(RuntimeError):
+            flask.got_request_exception.disconnect(_unhandled)
         access_lines.unwatch()
         self._watcher.remove()
         self._apps, self._everywhere = weakref.WeakSet(), False

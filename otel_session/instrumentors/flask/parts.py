@@ -15,9 +15,9 @@ from otel_session.instrumentors.flask.attributes import (
 )
 from otel_session.wire.cache import GenerationCache
 from otel_session.wire.entries import Part
-from otel_session.wire.parts import identity_parts, part_of, work_attributes
+from otel_session.wire.parts import identity_parts, shared_part, work_attributes
 
-__all__ = ["RequestParts", "answer_attributes", "identity_parts", "part_of", "work_attributes"]
+__all__ = ["Part", "RequestParts", "answer_attributes", "identity_parts", "work_attributes"]
 
 _MAX_KEY_CHARS = 1_024
 
@@ -49,10 +49,8 @@ class RequestParts:
         client = self._clients.young.get(key)
         if client is None:
             client = _kept(self._clients, key, lambda: client_attributes(environ))
-        parts = (server, client, part_of(target_attributes(environ)))
-        return (
-            parts if self._http.request_headers is None else (*parts, part_of(captured_attributes(environ, self._http)))
-        )
+        parts = (server, client, Part(target_attributes(environ)))
+        return parts if self._http.request_headers is None else (*parts, Part(captured_attributes(environ, self._http)))
 
     def of_answer(self, status: int, route: str | None, view: str | None, error_type: str | None) -> Part:
         """What is known when a request ends: status 0 for none."""
@@ -76,13 +74,13 @@ def answer_attributes(status: int, route: str | None, view: str | None, error_ty
 
 
 def _cache(most: int) -> GenerationCache[Any, Part]:
-    return GenerationCache(max_entries=most, max_bytes=4 << 20, measure=lambda part: 2 * len(part.encoded))
+    return GenerationCache(max_entries=most, max_bytes=4 << 20, measure=lambda part: 2 * len(part.encoded or b""))
 
 
 def _kept(cache: GenerationCache[Any, Part], key: tuple[Any, ...], build: Callable[[], dict[str, Any]]) -> Part:
     found = cache.get(key)
     if found is None:
-        found = part_of(build())
+        found = shared_part(build())
         # Keys are what the client sent: of a long one nothing is kept.
         if sum(len(str(word)) for word in key) <= _MAX_KEY_CHARS:
             cache.put(key, found)

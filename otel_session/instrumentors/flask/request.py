@@ -22,7 +22,7 @@ from otel_session.instrumentors.flask.attributes import (
     response_header_attributes,
     span_name,
 )
-from otel_session.instrumentors.flask.parts import RequestParts, identity_parts, part_of, work_attributes
+from otel_session.instrumentors.flask.parts import Part, RequestParts, identity_parts, work_attributes
 from otel_session.instruments import Recorder
 from otel_session.propagators import BothResponsePropagators, SessionResponsePropagator
 from otel_session.wire.entries import Dropped, EntrySpan
@@ -226,7 +226,7 @@ class ServedRequest:
         if type(span) is EntrySpan:
             span.tell(answer)
             if done:
-                span.tell(part_of(done))
+                span.tell(Part(done))
         else:
             span.set_attributes({**answer.attributes, **done})
         if self.error_type is not None:

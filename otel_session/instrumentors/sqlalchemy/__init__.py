@@ -10,6 +10,13 @@ from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy
+
+_log = logging.getLogger("otel_session")
+if tuple(int(part) for part in sqlalchemy.__version__.split(".")[:2]) < (1, 4):
+    # Said before the imports below, which fail there. Who loads us takes this error for a library that is not here.
+    _log.error("The SQLAlchemy instrumentor needs SQLAlchemy 1.4 or newer; %s is here.", sqlalchemy.__version__)
+    raise ModuleNotFoundError("sqlalchemy 1.4 or newer", name="sqlalchemy 1.4 or newer")
+
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import Dialect
@@ -29,8 +36,6 @@ from otel_session.instrumentors.sqlalchemy.unit_hooks import UnitHooks
 from otel_session.instrumentors.sqlalchemy.unit_signals import UnitSignals
 
 __all__ = ["SQLAlchemyInstrumentor"]
-
-_log = logging.getLogger("otel_session")
 
 
 class SQLAlchemyInstrumentor(Instrumentor):
@@ -52,9 +57,6 @@ class SQLAlchemyInstrumentor(Instrumentor):
         return ("sqlalchemy >= 1.4",)
 
     def _instrument(self, **kwargs: Any) -> None:
-        if tuple(int(p) for p in sqlalchemy.__version__.split(".")[:2]) < (1, 4):
-            _log.error("The SQLAlchemy instrumentor needs SQLAlchemy 1.4 or newer; %s is here.", sqlalchemy.__version__)
-            return
         _engines_named(kwargs)  # raises before anything is changed
         detached.switch_on(*(kwargs.get(f"{name}_provider") for name in ("tracer", "meter", "logger")))
         self._recorder = QueryRecorder(kwargs.get("tracer_provider"), kwargs.get("meter_provider"))

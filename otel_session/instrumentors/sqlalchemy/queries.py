@@ -28,8 +28,10 @@ from otel_session.instrumentors.sqlalchemy.units import KEY, Unit
 from otel_session.instruments import Measured
 from otel_session.tallies import WAITING_MOST, Metric, Series
 from otel_session.wire.entries import Dropped, EntrySpan
-from otel_session.wire.identities import encode_for_span
-from otel_session.wire.leaves import SpanWriter
+from otel_session.wire.identities import encode_as_it_was
+from otel_session.wire.key_values import encode_attributes
+from otel_session.wire.leaves import Leaf, SpanWriter, encode_leaf
+from otel_session.wire.span_ids import new_span_id
 
 SCOPE = "otel_session.sqlalchemy"
 FAILED = "_otel_session_failed"
@@ -236,26 +238,39 @@ class QueryRecorder:
         self, started: Started, end_ns: int, told: dict[str, str] | None, *, counts: bool = True, span_id: int = 0
     ) -> None:
         prepared, context, span, start_ns, sets, _ = started
-        encoded = prepared.encoded
-        if encoded is None:
-            encoded = prepared.encoded = self.writer.prepare(prepared.name, SpanKind.CLIENT, prepared.span)
         identity: Any = context.get(here.KEY)
-        if identity is not None and identity.deadline is not None:
-            identity = here.current(context)
-        shared, session_id = b"", None
+        attributes: Any = None
         if identity is not None:
-            shared, session_id = identity.encoded or encode_for_span(identity), identity.session_id
-            work = identity.work
-            if work is not None and counts:
-                work.statements += 1
-                work.driver_ns += end_ns - start_ns
-        own: dict[str, Any] | None = None
-        if told or sets > 1:
-            own = {**(told or {}), **({names.DB_OPERATION_BATCH_SIZE: sets} if sets > 1 else {})}
-        times, failed = (start_ns, end_ns), told is not None
-        self.writer.write(
-            prepared.name, SpanKind.CLIENT, span, times, encoded, shared, own, session_id, failed, span_id=span_id
-        )
+            if identity.deadline is not None:
+                identity = here.current(context)
+            if identity is not None:
+                attributes, work = identity.attributes, identity.work
+                if work is not None and counts:
+                    work.statements += 1
+                    work.driver_ns += end_ns - start_ns
+        writer = self.writer
+        if not span_id and not writer.way.draws_ids:
+            span_id = writer.new_id()
+        writer.write(_encode, prepared, span, start_ns, end_ns, sets, told, identity, attributes, span_id)
+
+
+def _encode(written: tuple[Any, ...], looked_up: bool) -> tuple[Leaf | None, bytes]:
+    """A statement's span, or that of a COMMIT or ROLLBACK."""
+    _, _, prepared, parent, start_ns, end_ns, sets, told, identity, attributes, span_id = written
+    encoded = prepared.encoded
+    if encoded is None:
+        encoded = prepared.encoded = SpanWriter.prepare(prepared.name, SpanKind.CLIENT, prepared.span)
+    shared, session_id = b"", None
+    if identity is not None:
+        shared, session_id = encode_as_it_was(identity, attributes), attributes.get(names.SESSION_ID)
+    parts: tuple[bytes, ...] = encoded, shared
+    if told or sets > 1:
+        own = {**(told or {}), **({names.DB_OPERATION_BATCH_SIZE: sets} if sets > 1 else {})}
+        parts += (encode_attributes(own),)
+    return encode_leaf(
+        prepared.name, SpanKind.CLIENT, span_id or new_span_id(), parent, start_ns, end_ns, parts, session_id,
+        told is not None, (), looked_up,
+    )  # fmt: skip
 
 
 def _count(context: Context, driver_ns: int) -> None:

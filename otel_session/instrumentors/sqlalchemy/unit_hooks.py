@@ -14,8 +14,7 @@ from typing import Any
 from weakref import ref
 
 from sqlalchemy import event
-from sqlalchemy.engine import Connection
-from sqlalchemy.engine.util import TransactionalContext
+from sqlalchemy.engine import Connection, util
 from sqlalchemy.orm import Session, SessionTransaction, session
 
 from otel_session import failures
@@ -32,6 +31,8 @@ _BRACKETED = "opentelemetry.instrumentation.sqlalchemy"
 _EVENTS = ("after_rollback", "after_flush")
 # 1.4 has no enumeration. Where a version to come has neither, no commit is seen, and the application is not harmed.
 _COMMITTED: Any = getattr(getattr(session, "SessionTransactionState", session), "COMMITTED", object())
+_BLOCK: Any = getattr(util, "TransactionalContext", SessionTransaction)
+"""What `with orm_session.begin():` enters; SQLAlchemy 1.4.0 to 1.4.11 have no class for it."""
 
 
 class UnitHooks:
@@ -50,7 +51,7 @@ class UnitHooks:
         wrap = self._patches.wrap
         wrap(SessionTransaction, "_connection_for_bind", self._around_connecting)
         wrap(SessionTransaction, "close", self._around_end)
-        wrap(TransactionalContext, "__exit__", self._around_exit)
+        wrap(_BLOCK, "__exit__", self._around_exit)
         wrap(Session, "__exit__", self._around_exit)
         wrap(Session, "__init__", self._around_creation)
         for name in ("close", "invalidate"):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import time_ns
-from typing import Any
+from typing import Any, TypeAlias
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -22,7 +22,8 @@ from otel_session.instrumentors.sqlalchemy.unit_counts import UnitCounts
 from otel_session.instrumentors.sqlalchemy.units import COMMIT, ROLLBACK, Unit
 from otel_session.wire.cache import GenerationCache
 from otel_session.wire.entries import Dropped, EntrySpan
-from otel_session.wire.identities import encode_for_span
+from otel_session.wire.identities import encode_as_it_was
+from otel_session.wire.leaves import Leaf, SpanWriter, encode_leaf
 
 # Those that make spans of their own under the current one: a unit's span is a real one for them.
 _SQLALCHEMY = "opentelemetry.instrumentation.sqlalchemy"
@@ -40,7 +41,6 @@ class UnitSignals:
         self._writer = recorder.writer
         self._rule = recorder.rule
         self._opened_at = opened_at
-        self._encoded: GenerationCache[Any, bytes] = GenerationCache(max_entries=1024, max_bytes=1 << 20, measure=len)
         self.counts = counts
 
     def begin(self) -> Unit | None:
@@ -117,7 +117,8 @@ class UnitSignals:
                 if unit.span is None:
                     self._write(unit, identity, end_ns, outcome, error)
                 else:
-                    _end(unit, end_ns, _told(unit, outcome, error), error is not None)
+                    key = outcome, unit.statements, unit.savepoints, unit.flushed, unit.joined, unit.reason, error
+                    _end(unit, end_ns, _told(key, unit.opened_at), error is not None)
             self.counts.add(unit, outcome, error, end_ns - unit.start_ns)
         except Exception:
             report("UnitSignals.end")
@@ -130,43 +131,59 @@ class UnitSignals:
                 self._recorder.tell_ending(started, end_ns, error)
 
     def _write(self, unit: Unit, identity: Any, end_ns: int, outcome: str, error: str | None) -> None:
-        # Units of work are much alike: what is told of one is kept, encoded.
-        key = (outcome, unit.statements, unit.savepoints, unit.flushed, unit.joined, unit.reason, error)
-        static = self._encoded.young.get(key) if unit.opened_at is None else None
-        if static is None:
-            told = _told(unit, outcome, error)
-            static = self._writer.prepare(names.SPAN_UNIT_OF_WORK, SpanKind.INTERNAL, told)
-            if unit.opened_at is None:
-                self._encoded.put(key, static)
+        ambient: Any = unit.ambient
         known: Any = unit.known
         self._writer.write(
-            names.SPAN_UNIT_OF_WORK,
-            SpanKind.INTERNAL,
-            unit.ambient.get_span_context(),
-            (unit.start_ns, end_ns),
-            static,
-            b"" if identity is None else identity.encoded or encode_for_span(identity),
-            None,
-            None if identity is None else identity.session_id,
-            error is not None,
-            span_id=known.span_id,
-            links=unit.links,
+            _encode,
+            (outcome, unit.statements, unit.savepoints, unit.flushed, unit.joined, unit.reason, error),
+            unit.opened_at,
+            ambient._context if type(ambient) is EntrySpan else ambient.get_span_context(),
+            known.span_id,
+            unit.start_ns,
+            end_ns,
+            identity,
+            None if identity is None else identity.attributes,
+            unit.links,
         )
 
 
-def _told(unit: Unit, outcome: str, error: str | None) -> dict[str, Any]:
-    told: dict[str, Any] = {names.UNIT_OUTCOME: outcome, names.UNIT_STATEMENTS: unit.statements}
-    if unit.savepoints:
-        told[names.UNIT_SAVEPOINTS] = unit.savepoints
-    if any(unit.flushed):
-        told[names.UNIT_NEW], told[names.UNIT_DIRTY], told[names.UNIT_DELETED] = unit.flushed
-    if unit.reason is not None:
-        told[names.UNIT_ROLLBACK_REASON] = unit.reason
-    if unit.joined:
+_Told: TypeAlias = tuple[str, int, int, tuple[int, int, int], bool, str | None, str | None]
+"""Outcome, statements, savepoints, what was flushed, whether joined, reason, error."""
+_encoded: GenerationCache[_Told, bytes] = GenerationCache(max_entries=1024, max_bytes=1 << 20, measure=len)
+"""Units of work are much alike: what is told of one is kept, encoded."""
+
+
+def _encode(written: tuple[Any, ...], looked_up: bool) -> tuple[Leaf | None, bytes]:
+    """A unit of work's span."""
+    _, _, key, opened_at, parent, span_id, start_ns, end_ns, identity, attributes, links = written
+    static = _encoded.young.get(key) if opened_at is None else None
+    if static is None:
+        static = SpanWriter.prepare(names.SPAN_UNIT_OF_WORK, SpanKind.INTERNAL, _told(key, opened_at))
+        if opened_at is None:
+            _encoded.put(key, static)
+    shared, session_id = b"", None
+    if identity is not None:
+        shared, session_id = encode_as_it_was(identity, attributes), attributes.get(names.SESSION_ID)
+    return encode_leaf(
+        names.SPAN_UNIT_OF_WORK, SpanKind.INTERNAL, span_id, parent, start_ns, end_ns, (static, shared), session_id,
+        key[-1] is not None, links, looked_up,
+    )  # fmt: skip
+
+
+def _told(key: _Told, opened_at: Any) -> dict[str, Any]:
+    outcome, statements, savepoints, flushed, joined, reason, error = key
+    told: dict[str, Any] = {names.UNIT_OUTCOME: outcome, names.UNIT_STATEMENTS: statements}
+    if savepoints:
+        told[names.UNIT_SAVEPOINTS] = savepoints
+    if any(flushed):
+        told[names.UNIT_NEW], told[names.UNIT_DIRTY], told[names.UNIT_DELETED] = flushed
+    if reason is not None:
+        told[names.UNIT_ROLLBACK_REASON] = reason
+    if joined:
         told[names.UNIT_JOINED] = True
-    if unit.opened_at is not None:
-        told[names.CODE_FILE_PATH], told[names.CODE_LINE_NUMBER] = unit.opened_at.path, unit.opened_at.line
-        told[names.CODE_FUNCTION_NAME] = unit.opened_at.function
+    if opened_at is not None:
+        told[names.CODE_FILE_PATH], told[names.CODE_LINE_NUMBER] = opened_at.path, opened_at.line
+        told[names.CODE_FUNCTION_NAME] = opened_at.function
     if error is not None:
         told[names.ERROR_TYPE] = error
     return told

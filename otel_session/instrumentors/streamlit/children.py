@@ -18,8 +18,7 @@ from otel_session import failures
 from otel_session._guard import report
 from otel_session.instrumentors.streamlit.causes import widget_key
 from otel_session.wire.entries import EntryMaker, Part
-from otel_session.wire.identities import encode_for_span
-from otel_session.wire.parts import part_of
+from otel_session.wire.parts import IdsPart
 
 _MAX_NAME_CHARS = 256
 _CONNECTIONS = "streamlit.runtime.connection_factory"
@@ -80,10 +79,8 @@ class Children:
         identity = here.current(around)
 
         def parts() -> tuple[Part, ...]:
-            own = part_of(attributes)
-            if identity is None:
-                return (own,)
-            return (own, Part(identity.attributes, identity.encoded or encode_for_span(identity)))
+            own = Part(attributes)
+            return (own,) if identity is None else (own, IdsPart(identity))
 
         session_id = None if identity is None else identity.session_id
         entry: Span | None = self._entries.start(name, SpanKind.INTERNAL, around, parts, session_id, confirmed=False)

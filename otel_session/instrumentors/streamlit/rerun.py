@@ -16,8 +16,8 @@ from otel_session.context import Identity
 from otel_session.instrumentors.streamlit.causes import MOST_WIDGETS, Asked, cause_of, fragments_of, widget_key
 from otel_session.instrumentors.streamlit.page_names import PageNames
 from otel_session.instrumentors.streamlit.tabs import Tab
-from otel_session.wire.entries import Dropped, EntrySpan
-from otel_session.wire.parts import identity_parts, part_of, work_attributes
+from otel_session.wire.entries import Dropped, EntrySpan, Part
+from otel_session.wire.parts import identity_parts, work_attributes
 
 OK, RERUN, STOPPED, ERROR = "ok", "rerun", "stopped", "error"
 _MOST_ERRORS = 8
@@ -165,7 +165,7 @@ class Rerun:
             if identity.changed:
                 parts = (self.tab.part, *identity_parts(identity))
                 span.retell(parts, identity.session_id, confirmed=identity.confirmed)
-            span.tell(part_of(told))
+            span.tell(Part(told))
         else:
             span.set_attributes({**told, **identity.request_attributes()} if identity.changed else told)
 

@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanContext
 from otel_session import attributes as names
 from otel_session.propagation import Incoming
 from otel_session.wire.entries import Part
-from otel_session.wire.parts import part_of
+from otel_session.wire.parts import shared_part
 
 _MOST = 10_000
 
@@ -39,7 +39,7 @@ class Tab:
     def __init__(self, app_session_id: str) -> None:
         hashed = hashlib.sha256(b"otel-session.tab:" + app_session_id.encode()).hexdigest()[:16]
         self.app_session_id = app_session_id
-        self.part: Part = part_of({names.TAB_ID: hashed})
+        self.part: Part = shared_part({names.TAB_ID: hashed})
         self.incoming: Incoming | None = None
         self.context = Context()
         self.environ: dict[str, str] = {}

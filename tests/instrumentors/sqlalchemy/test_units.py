@@ -15,6 +15,7 @@ from tests.instrumentors.sqlalchemy.unit_cases import CASES
 SCENARIO = pathlib.Path(__file__).with_name("unit_scenario.py")
 WITHOUT_GREENLET = "2.1 without greenlet"
 SETUPS = [
+    ("1.4.11", "short"),
     ("1.4", "short"),
     ("2.0", "short"),
     ("2.1", "short"),

@@ -13,6 +13,7 @@ SCENARIO = pathlib.Path(__file__).with_name("scenario.py")
 OURS = "otel_session.sqlalchemy"
 OFFICIAL = "opentelemetry.instrumentation.sqlalchemy"
 ENVIRONMENTS = {
+    "1.4.11": ("sqlalchemy==1.4.11", "greenlet", "aiosqlite"),
     "1.4": ("sqlalchemy==1.4.*", "greenlet", "aiosqlite"),
     "2.0": ("sqlalchemy==2.0.*", "greenlet", "aiosqlite"),
     "2.1": ("sqlalchemy==2.1.*", "greenlet", "aiosqlite"),

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 warnings.simplefilter("error")
+warnings.filterwarnings("ignore", "SelectableGroups")  # how SQLAlchemy 1.4.11 looks for its dialects
 warnings.filterwarnings("ignore", message=".*SQLALCHEMY_WARN_20.*|.*Deprecated API features.*")  # 1.4's notice
 warnings.filterwarnings("ignore", category=ResourceWarning)  # leaks are among the cases
 
@@ -391,6 +392,10 @@ class _Lane:
 
     def put(self, _origin: Any, item: Any, _size: int) -> None:
         self._kept.append(item)
+
+    def put_all(self, ready: Any) -> None:
+        while ready:
+            self.put(*ready.popleft())
 
     def announce(self) -> None:
         pass
