@@ -22,10 +22,10 @@ class KeptLane:
         self.origins.append(origin)
         self._kept.append(item)
 
-    def put_all(self, ready: deque[Any]) -> None:
+    def put_all(self, origin: Any, items: list[Any], sizes: list[int]) -> None:
         """As `Lane.put_all`."""
-        while ready:
-            self.put(*ready.popleft())
+        for item, size in zip(items, sizes, strict=True):
+            self.put(origin, item, size)
 
     def announce(self) -> None:
         """As `Lane.announce`; nobody is to be woken."""

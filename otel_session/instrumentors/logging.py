@@ -79,6 +79,7 @@ class _Exporter:
         self.active = True
         self._provider = provider
         self._asked: Any = None
+        self._multi: Any = None
         self._processors: Any = None
         self._exporting = False
         self._busy = threading.local()
@@ -104,20 +105,21 @@ class _Exporter:
 
     def wants(self) -> bool:
         """Whether anybody takes records; worked out when the provider or its processors have changed. Never raises."""
-        known = self._asked
-        if type(known) is LoggerProvider:  # once there is one of the SDK's, it stays
-            multi = getattr(known, "_multi_log_record_processor", None)
-            processors = getattr(multi, "_log_record_processors", None)
-            if processors is self._processors and processors is not None:
+        try:  # once there is a provider of the SDK's, it stays
+            if self._multi._log_record_processors is self._processors:
                 return self._exporting
+        except AttributeError:
+            pass
         return self._ask()
 
     def _ask(self) -> bool:
         try:
             provider = self._provider or get_logger_provider()
-            processors = getattr(getattr(provider, "_multi_log_record_processor", None), "_log_record_processors", None)
+            multi = getattr(provider, "_multi_log_record_processor", None)
+            processors = getattr(multi, "_log_record_processors", None)
             self._exporting = _exports(provider, processors)
             self._asked, self._processors = provider, processors
+            self._multi = multi if type(provider) is LoggerProvider else None
             return self._exporting
         except Exception:
             report("LoggingInstrumentor")

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from os import getpid
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
@@ -47,6 +47,10 @@ class Branch(NamedTuple):
     around: int = _BYTES_AROUND
 
 
+_Group: TypeAlias = tuple[Origin, list[Any], list[int]]
+"""Items of one origin, and their sizes in bytes."""
+
+
 class Encoder:
     """Where what has ended goes.
 
@@ -68,12 +72,12 @@ class Encoder:
         self.waiting: deque[tuple[Any, ...]] = deque()
         # Taken again by its own thread when a signal or garbage collection comes in the middle of `settle`.
         self._settling = threading.RLock()
-        self._ready: tuple[deque[tuple[Origin, Any, int]], ...] = tuple(deque() for _ in self.branches)
+        self._ready: tuple[dict[int, _Group], ...] = tuple({} for _ in self.branches)
 
     def add(self, branch: Branch) -> None:
         """A further way out. The bytes are made once for all of them."""
         self.branches += (branch,)
-        self._ready += (deque(),)
+        self._ready += ({},)
         self.looked_up = self.looked_up or branch.item is not None
         branch.lane.before_seal = self.settle
 
@@ -118,17 +122,17 @@ class Encoder:
         try:
             self._encode_all()
             for branch, ready in zip(self.branches, self._ready, strict=True):
-                if ready:
-                    branch.lane.put_all(ready)
+                for key in list(ready):
+                    group = ready.pop(key, None)
+                    if group is not None:
+                        branch.lane.put_all(*group)
         finally:
             self._settling.release()
 
     def _encode_all(self) -> None:
         # Taken one by one, and kept in `_ready`: what a signal finds undone in the middle of it, its flush can do.
         waiting, looked_up = self.waiting, self.looked_up
-        ways = [
-            (ready.append, branch.item, branch.around) for branch, ready in zip(self.branches, self._ready, strict=True)
-        ]
+        ways = [(ready, branch.item, branch.around) for branch, ready in zip(self.branches, self._ready, strict=True)]
         for _ in range(len(waiting)):
             try:
                 one = waiting.popleft()
@@ -137,8 +141,12 @@ class Encoder:
             try:
                 origin = one[1]
                 ended, body = one[0](one, looked_up)
-                for keep, item, around in ways:
-                    keep((origin, body if item is None else item(ended, origin, body), len(body) + around))
+                for ready, item, around in ways:
+                    group = ready.get(id(origin))
+                    if group is None:
+                        group = ready[id(origin)] = (origin, [], [])
+                    group[1].append(body if item is None else item(ended, origin, body))
+                    group[2].append(len(body) + around)
             except Exception:
                 report("Encoder.settle")
 

@@ -75,40 +75,49 @@ class Lane:
         self.held_bytes = self.held_count = 0
 
     def put(self, origin: Origin, item: Any, size: int) -> None:
-        """Add one item of `size` bytes. Never waits for a consumer, never raises."""
-        self.put_all(deque(((origin, item, size),)))
-
-    def put_all(self, ready: deque[tuple[Origin, Any, int]]) -> None:
-        """Add items, each with its origin and size, and take them off. Costs about 0.3 µs for each; else as `put`.
-
-        What a signal leaves undone in the middle of it may be given again.
-        """
-        first = full = False
+        """Add one item of `size` bytes. Costs about 0.3 µs; never waits for a consumer, never raises."""
+        full = False
         with self._lock:
-            while ready:
-                origin, item, size = ready.popleft()
-                if self.held_bytes + size > self._cap and (self.closed or not self._made_room(size)):
-                    self.counts.dropped[CLOSED if self.closed else QUEUE_FULL] += 1
-                    first = first or not self.closed
-                    continue
-                fresh = self._fresh
-                # Origins are the same object as long as they are in use, and are kept alive here.
-                entry = fresh.by_origin.get(id(origin))
-                if entry is None:
-                    entry = fresh.by_origin[id(origin)] = (origin, [])
-                entry[1].append(item)
-                if not fresh.number:
-                    first = True
-                    fresh.made_s = time.monotonic()
-                fresh.number += 1
-                fresh.size += size
-                self.held_count += 1
-                self.held_bytes += size
-                if fresh.size >= self._batch_bytes:
+            if self.held_bytes + size > self._cap and (self.closed or not self._made_room(size)):
+                self.counts.dropped[CLOSED if self.closed else QUEUE_FULL] += 1
+                first = not self.closed
+            else:
+                first = self._take([item], origin, size)
+                if self._fresh.size >= self._batch_bytes:
                     self.seal()
                     full = True
         if first or full:
             self._wake(full)
+
+    def put_all(self, origin: Origin, items: list[Any], sizes: list[int]) -> None:
+        """Add items of one origin, as `put` does, in one step where there is room for all of them."""
+        size = sum(sizes)
+        with self._lock:
+            fits = self.held_bytes + size <= self._cap and self._fresh.size + size < self._batch_bytes
+            first = fits and self._take(items, origin, size)
+        if not fits:
+            for item, its in zip(items, sizes, strict=True):
+                self.put(origin, item, its)
+        elif first:
+            self._wake(False)
+
+    def _take(self, items: list[Any], origin: Origin, size: int) -> bool:
+        """Keep items for the next batch; whether they are its first. Under the lock."""
+        fresh = self._fresh
+        # Origins are the same object as long as they are in use, and are kept alive here.
+        entry = fresh.by_origin.get(id(origin))
+        if entry is None:
+            entry = fresh.by_origin[id(origin)] = (origin, [])
+        entry[1].extend(items)
+        number = len(items)
+        first = not fresh.number
+        fresh.number += number
+        fresh.size += size
+        self.held_count += number
+        self.held_bytes += size
+        if first:
+            fresh.made_s = time.monotonic()
+        return first
 
     def _made_room(self, size: int) -> bool:
         # What has waited longest goes first: it is the least worth by now.

@@ -79,9 +79,9 @@ class _Lane:
         about = {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
         self._spans.has_ended(span.name, about)
 
-    def put_all(self, ready: Any) -> None:
-        while ready:
-            self.put(*ready.popleft())
+    def put_all(self, origin: Any, items: list[Any], sizes: list[int]) -> None:
+        for item, size in zip(items, sizes, strict=True):
+            self.put(origin, item, size)
 
     def announce(self) -> None:
         """What waits to be encoded is asked for when somebody looks."""

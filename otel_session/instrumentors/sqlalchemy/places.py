@@ -7,6 +7,9 @@ from types import FrameType
 from typing import NamedTuple
 
 _PASSED_OVER = frozenset({"sqlalchemy", "otel_session", "opentelemetry", "contextlib", "jinja2"})
+_MODULES_MOST = 1_000
+_passed_over: set[str] = set()
+"""Modules that were found to be a library's."""
 _NOBODYS = "asyncio"
 """Under its frames stands who started the event loop, not who caused this."""
 
@@ -24,12 +27,17 @@ class Place(NamedTuple):
 
 def own_frame(frame: FrameType | None) -> FrameType | None:
     """The innermost frame from here outwards that is not a library's; None where it cannot be known."""
+    known = _passed_over
     while frame is not None:
-        top = frame.f_globals.get("__name__", "").partition(".")[0]
-        if top == _NOBODYS:
-            return None
-        if top not in _PASSED_OVER:
-            return frame
+        module = frame.f_globals.get("__name__", "")
+        if module not in known:
+            top = module.partition(".")[0]
+            if top == _NOBODYS:
+                return None
+            if top not in _PASSED_OVER:
+                return frame
+            if len(known) < _MODULES_MOST:
+                known.add(module)
         frame = frame.f_back or _awaiting()
     return None
 

@@ -393,9 +393,9 @@ class _Lane:
     def put(self, _origin: Any, item: Any, _size: int) -> None:
         self._kept.append(item)
 
-    def put_all(self, ready: Any) -> None:
-        while ready:
-            self.put(*ready.popleft())
+    def put_all(self, origin: Any, items: list[Any], sizes: list[int]) -> None:
+        for item, size in zip(items, sizes, strict=True):
+            self.put(origin, item, size)
 
     def announce(self) -> None:
         pass
