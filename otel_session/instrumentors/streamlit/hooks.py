@@ -39,6 +39,7 @@ class Hooks:
             f"{_RUNTIME}.scriptrunner.script_cache": self._script_cache,
             f"{_RUNTIME}.scriptrunner.exec_code": self._error_handler,
             f"{_RUNTIME}.fragment": self._error_handler,
+            "streamlit.elements.exception": self._shown,
             f"{_RUNTIME}.state.session_state": self._session_state,
             f"{_RUNTIME}.caching.cache_utils": self._caches,
             f"{_RUNTIME}.app_session": self._app_session,
@@ -74,6 +75,10 @@ class Hooks:
     def _error_handler(self, module: Any) -> None:
         for name in _HANDLERS:
             self._patches.wrap(module, name, _noting_error)
+
+    def _shown(self, module: Any) -> None:
+        # What a page shows of an error comes through here: of `st.exception`, and of a script that does not compile.
+        self._patches.wrap(module, "marshall", _hiding)
 
     def _session_state(self, module: Any) -> None:
         children = self._reruns.children
@@ -183,6 +188,7 @@ def _freezing(original: Any) -> Any:
 
 
 def _asking(original: Any) -> Any:
+    @unseen
     def run_script(runner: Any, rerun_data: Any, *args: Any, **kwargs: Any) -> Any:
         token = asked.set(Asked(rerun_data, runner))
         try:
@@ -223,6 +229,14 @@ def _noting_error(original: Any) -> Any:
         return original(error, *args, **kwargs)
 
     return handle
+
+
+def _hiding(original: Any) -> Any:
+    def marshall(exception_proto: Any, exception: BaseException, *args: Any, **kwargs: Any) -> None:
+        hide_own(exception)
+        original(exception_proto, exception, *args, **kwargs)
+
+    return marshall
 
 
 def _noting_change(original: Any) -> Any:

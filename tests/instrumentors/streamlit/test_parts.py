@@ -9,6 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import streamlit.elements.exception
 import streamlit.web.server.starlette.starlette_app
 from streamlit.runtime import app_session, fragment
 from streamlit.runtime.caching import cache_utils
@@ -35,6 +36,7 @@ PATCHED = [
     cache_utils.CachedFunc,
     app_session.AppSession,
     streamlit.web.server.starlette.starlette_app,
+    streamlit.elements.exception,
 ]
 
 
@@ -47,6 +49,30 @@ def test_nothing_is_left() -> None:
         assert changed == PATCHED
         otel_session.uninstrument()
     assert ([dict(vars(owner)) for owner in PATCHED], list(sys.meta_path)) == before
+
+
+def _failing() -> None:
+    import sqlalchemy
+    import streamlit as st
+
+    engine = sqlalchemy.create_engine("sqlite://")
+    with engine.connect() as connection:
+        try:
+            connection.execute(sqlalchemy.text("SELECT * FROM nowhere"))
+        except sqlalchemy.exc.OperationalError as error:
+            st.exception(error)
+        connection.execute(sqlalchemy.text("SELECT * FROM nobody"))
+
+
+def test_a_page_shows_errors_as_without_us() -> None:
+    """What a script shows itself, and what it does not catch: the same frames, none of ours among them."""
+    plain = [shown.stack_trace for shown in AppTest.from_function(_failing).run().exception]
+    with testing.captured() as captured:
+        otel_session.instrument(**captured.providers)
+        ours = [shown.stack_trace for shown in AppTest.from_function(_failing).run().exception]
+        otel_session.uninstrument()
+    assert ours == plain
+    assert len(plain) == 2
 
 
 def test_streamlit_is_not_imported(tmp_path: pathlib.Path) -> None:
