@@ -34,13 +34,13 @@ class Observed:
         self.kind = kind
         self._read = read
         self._pid = os.getpid()
-        self._start_ns = time.time_ns()
+        self._start_ns = int(time.time_ns())
 
     @property
     def start_ns(self) -> int:
         """Since when it is read, in nanoseconds since the epoch; a forked child begins anew."""
         if self._pid != os.getpid():
-            self._pid, self._start_ns = os.getpid(), time.time_ns()
+            self._pid, self._start_ns = os.getpid(), int(time.time_ns())
         return self._start_ns
 
     def readings(self) -> list[Reading]:

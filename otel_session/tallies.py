@@ -94,7 +94,7 @@ class Series:
         self._total = 0.0
         self._least, self._most = float("inf"), float("-inf")
         self._sightings: dict[int, Sighting] = {}
-        self._start_ns = time.time_ns()
+        self._start_ns = int(time.time_ns())  # a test's own clock may give a float
 
     def add(self, value: float, context: Context | None = None, *, notable: bool = False) -> None:
         """Count a measurement.
@@ -137,7 +137,7 @@ class Series:
         session_id = identity.session_id if identity else None
         about = {names.SESSION_ID: session_id} if session_id else {}
         # One for each bucket, the latest: bounded, and there is one wherever a reader looks.
-        self._sightings[at] = Sighting(value, time.time_ns(), known.trace_id, known.span_id, about)
+        self._sightings[at] = Sighting(value, int(time.time_ns()), known.trace_id, known.span_id, about)
 
     def read(self, since_ns: int = 0) -> Point | None:
         """What was counted since the start, with the sightings since `since_ns`; None while there is nothing."""

@@ -7,6 +7,7 @@ later export wait for ever. At the end it waits for 30 seconds.
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import threading
 from collections.abc import Callable
@@ -19,10 +20,11 @@ from otel_session.wire.endings import Patience
 
 _LEAST_S, _MOST_S = 0.5, 2.5
 _COLLECTION_S = 1.0
+_ENCODING = "otel_session.wire.metric_messages"
 
 
 class _Collecting:
-    """A fork waits until nobody collects: the SDK's locks, which a collection holds, would stay taken in the child."""
+    """A fork waits until nobody collects: locks that a collection holds would stay taken in the child."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -77,6 +79,10 @@ class CaredReader:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Collect, as the reader does."""
         with _collecting.lock:
+            # What encodes the collection is imported here for the first time. In another place a fork might come in
+            # the middle of it, and its import would be locked for ever in the child.
+            if type(self.exporter).__module__.startswith("otel_session."):
+                importlib.import_module(_ENCODING)
             return self._collect(*args, **kwargs)
 
     def after_fork(self) -> None:

@@ -120,7 +120,7 @@ class _Collecting:
 
     def __call__(self, *args: Any, **kwargs: Any) -> MetricsData | None:
         forks.notice()
-        now_ns = time.time_ns()
+        now_ns = int(time.time_ns())
         since_ns, self._since_ns = self._since_ns if self._exemplars else sys.maxsize, now_ns
         return with_tallies(self._collect(*args, **kwargs), self._settings.resource, now_ns, since_ns)
 

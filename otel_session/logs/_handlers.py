@@ -23,6 +23,8 @@ _KINDS_MOST = 1_000
 _HANDING_ON = frozenset({"QueueHandler", "BufferingHandler", "SocketHandler", "HTTPHandler"})
 # These write, or send what others than `logging` read, in the thread that logs.
 _AT_ONCE = frozenset({"NullHandler", "SysLogHandler", "SMTPHandler", "HTTPHandler", "NTEventLogHandler"})
+_STANDARD = frozenset({logging.StreamHandler, logging.FileHandler})
+"""Handlers that look at nothing that a formatter leaves on a record."""
 _LOGGING = ("logging", "logging.handlers")
 _ACCESS_LOGGER = "gunicorn.access"
 # gunicorn gives the WSGI environ's entries to its access log; ours are put there by the Flask instrumentor.
@@ -77,6 +79,17 @@ def _watch(lines: _Lines) -> Callable[[], None]:
     return undo
 
 
+def _set_as_formatters_do(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """Set what every formatter of the standard library sets: handlers of somebody's own making read it."""
+    try:
+        record.message = record.getMessage()
+        own = handler.formatter
+        if own is not None and own.usesTime():
+            record.asctime = own.formatTime(record, own.datefmt)
+    except Exception:  # arguments that do not fit: the line says so
+        pass
+
+
 class _Lines:
     """Knows which handlers' lines are written anew, by their class."""
 
@@ -91,7 +104,10 @@ class _Lines:
         """What the handler is to write; what its own formatter raises is raised."""
         formatter = self._formatter_for(handler)
         if formatter is not None:
-            return formatter.format(record)
+            written = formatter.format(record)
+            if type(handler) not in _STANDARD:
+                _set_as_formatters_do(handler, record)
+            return written
         written = own_format(handler, record)
         return with_prefix(written, record) if self._json is None and self._takes(handler) else written
 

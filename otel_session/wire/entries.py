@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from struct import error as StructError  # noqa: N812
 from threading import Lock
 from typing import Any
 
@@ -34,7 +35,7 @@ from .leaves import Leaf
 from .short_way import ShortWay
 from .span_ids import new_span_id, new_trace_id
 from .span_parts import encode_link
-from .spans import _encode_head, _encode_kind, _encode_name, _encode_status, _encode_trace_state
+from .spans import _encode_head, _encode_kind, _encode_name, _encode_status, _encode_trace_state, _repair_head
 from .varint import delimit
 
 _new = tuple.__new__
@@ -174,9 +175,13 @@ def _encode(ended: tuple[Any, ...], looked_up: bool) -> tuple[Leaf | None, bytes
     trace_id, span_id, _, _, trace_state, _ = context
     above, remote = (None, False) if parent is None else (parent.span_id, parent.is_remote)
     start_ns, end_ns = span._start_time, span._end_time
+    try:
+        head = _encode_head(trace_id, span_id, above, remote, start_ns, end_ns)
+    except StructError:  # a test's own clock
+        head = _repair_head(trace_id, span_id, above, remote, start_ns, end_ns)
     body = b"".join(
         [
-            _encode_head(trace_id, span_id, above, remote, start_ns, end_ns),
+            head,
             _encode_name(span._name),
             _encode_kind(span._kind),
             *[part.encoded or part.encode() for part in span._parts],

@@ -110,22 +110,22 @@ class FlaskInstrumentor(Instrumentor):
 
     def _completing(self, original: Callable[..., Any]) -> Callable[..., Any]:
         # Flask 3.2 hands the context in as an argument: whatever comes is passed on.
-        def full_dispatch_request(app: Any, *args: Any) -> Any:
+        def full_dispatch_request(app: Any, *args: Any, **kwargs: Any) -> Any:
             settings = self._server.settings
             if not known_later.wanted(settings) or not self._covers(app):
-                return original(app, *args)
+                return original(app, *args, **kwargs)
             known_later.before(app, settings)
             try:
-                return original(app, *args)
+                return original(app, *args, **kwargs)
             finally:
                 known_later.after(app, settings)
 
         return full_dispatch_request
 
     def _noting(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def handle_user_exception(app: Any, *args: Any) -> Any:
-            _note(args[-1] if args else None)
-            return original(app, *args)
+        def handle_user_exception(app: Any, *args: Any, **kwargs: Any) -> Any:
+            _note(kwargs.get("e", args[-1] if args else None))
+            return original(app, *args, **kwargs)
 
         return handle_user_exception
 

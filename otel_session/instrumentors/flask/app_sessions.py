@@ -63,34 +63,34 @@ class AppSessionWatcher:
             return  # inherited from a class met before
 
         @functools.wraps(original)
-        def watched(interface: Any, app: Any, *args: Any) -> Any:
+        def watched(interface: Any, *args: Any, **kwargs: Any) -> Any:
             if not trace.get_current_span().is_recording():
-                return original(interface, app, *args)
+                return original(interface, *args, **kwargs)
             with self._tracer.start_as_current_span(
                 span_name, record_exception=False, set_status_on_exception=False
             ) as span:
                 try:
-                    result = original(interface, app, *args)
+                    result = original(interface, *args, **kwargs)
                 except Exception as error:
                     span.set_attribute(names.ERROR_TYPE, failures.type_name(error))
                     span.set_status(Status(StatusCode.ERROR))
                     raise
-                _tell(span, interface, about, result, args)
+                _tell(span, interface, about, result, kwargs.get("session", args[1] if len(args) > 1 else None))
                 return result
 
         self._patched.append((kind, name, kind.__dict__.get(name), watched))
         setattr(kind, name, watched)
 
 
-def _tell(span: Any, interface: Any, about: Callable[..., dict[str, Any]], result: Any, args: Any) -> None:
+def _tell(span: Any, interface: Any, about: Callable[..., dict[str, Any]], result: Any, session: Any) -> None:
     try:
         kind = type(interface)
-        span.set_attributes({names.APP_SESSION_INTERFACE: kind.__qualname__, **about(result, args)})
+        span.set_attributes({names.APP_SESSION_INTERFACE: kind.__qualname__, **about(result, session)})
     except Exception:
         report("AppSessionWatcher")
 
 
-def _about_loaded(result: Any, _args: Any) -> dict[str, Any]:
+def _about_loaded(result: Any, _request: Any) -> dict[str, Any]:
     if result is None:
         return {}
     # Flask-Session's sessions do not say that they are new; then nothing is in them, or how long they are to last.
@@ -98,5 +98,5 @@ def _about_loaded(result: Any, _args: Any) -> dict[str, Any]:
     return {names.APP_SESSION_NEW: empty or bool(getattr(result, "new", False))}
 
 
-def _about_saved(_result: Any, args: Any) -> dict[str, Any]:
-    return {names.APP_SESSION_MODIFIED: bool(getattr(args[0], "modified", True))} if args else {}
+def _about_saved(_result: Any, session: Any) -> dict[str, Any]:
+    return {names.APP_SESSION_MODIFIED: bool(getattr(session, "modified", True))}
