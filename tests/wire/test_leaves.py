@@ -243,13 +243,23 @@ def test_a_processor_added_later_gets_real_spans() -> None:
     assert foreign.names == [*WORK, "request"]
 
 
-def test_without_a_parent_it_is_a_real_root_span() -> None:
-    """A statement outside of any span is a span of the SDK, sampled as a root."""
-    with _instrumented() as (lane, _):
-        token = otel_context.attach(otel_context.Context())
-        try:
-            _work()
-        finally:
-            otel_context.detach(token)
-    assert Leaf not in {type(ended) for ended, _ in lane.put_in}
-    assert [Span.FromString(body).parent_span_id for _, body in _statements(lane)] == [b""] * len(WORK)
+@pytest.mark.parametrize("kept", [True, False])
+def test_without_a_parent_it_is_a_root_span(kept: bool) -> None:
+    """A statement outside of any span is a root, sampled as one, and no other than the SDK's would be."""
+    found = {}
+    for foreign in (False, True):
+        sampler = ParentBased(TraceIdRatioBased(1.0 if kept else 0.0))
+        with _instrumented(foreign=foreign, sampler=sampler) as (lane, _):
+            token = otel_context.attach(otel_context.Context())
+            try:
+                _work()
+            finally:
+                otel_context.detach(token)
+        spans = [Span.FromString(body) for _, body in _statements(lane)]
+        found[foreign] = [
+            (s.name, s.kind, s.parent_span_id, s.flags, s.status.code, {a.key: str(a.value) for a in s.attributes})
+            for s in spans
+        ]
+        assert all(0 < span.start_time_unix_nano <= span.end_time_unix_nano for span in spans)
+    assert found[False] == found[True]
+    assert [parent for _, _, parent, *_ in found[True]] == [b""] * len(WORK) * kept

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from otel_session import attributes as names
 from otel_session.instrumentors.sqlalchemy.statements import MAX_TEXT_CHARS, read
 from otel_session.instrumentors.sqlalchemy.targets import Attributes, target_of
 from otel_session.instruments import Recorder
+from otel_session.wire.entries import Part
 
 _STATEMENTS_MOST = 500
+_read = lru_cache(_STATEMENTS_MOST)(read)  # for all engines: tests, tenants and migrations make many that send the same
 _BATCH = "BATCH "  # semconv: before the operation and the summary of a batch
 
 
 class Prepared:
     """A statement's static part: the span's name and attributes, the metric's, and where they are counted."""
 
-    __slots__ = ("encoded", "metric", "name", "series", "span")
+    __slots__ = ("encoded", "metric", "name", "part", "series", "span")
 
     def __init__(self, name: str, span: Attributes, metric: Attributes) -> None:
         self.name, self.span, self.metric = name, span, metric
         self.series: Recorder | None = None
         self.encoded: bytes | None = None
+        self.part: Part | None = None
 
 
 class Target:
@@ -75,7 +79,8 @@ class Target:
 
     def _prepare(self, statement: str, execution: Any, batch: bool) -> Prepared:
         static = self.know(execution)
-        known = read(statement, str(static[names.DB_SYSTEM_NAME]))
+        look = _read if len(statement) <= MAX_TEXT_CHARS else read
+        known = look(statement, str(static[names.DB_SYSTEM_NAME]))
         prefix = _BATCH if batch else ""
         metric: Attributes = dict(static)
         if known.operation:

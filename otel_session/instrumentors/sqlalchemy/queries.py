@@ -27,10 +27,11 @@ from otel_session.instrumentors.sqlalchemy.prepared import Prepared, Target
 from otel_session.instrumentors.sqlalchemy.units import KEY, Unit
 from otel_session.instruments import Measured
 from otel_session.tallies import WAITING_MOST, Metric, Series
-from otel_session.wire.entries import Dropped, EntrySpan
+from otel_session.wire.entries import Dropped, EntryMaker, EntrySpan, Part
 from otel_session.wire.identities import encode_as_it_was
 from otel_session.wire.key_values import encode_attributes
 from otel_session.wire.leaves import Leaf, SpanWriter, encode_leaf
+from otel_session.wire.parts import IdsPart, shared_part
 from otel_session.wire.span_ids import new_span_id
 
 SCOPE = "otel_session.sqlalchemy"
@@ -77,6 +78,7 @@ class QueryRecorder:
         self.tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
         self.rule = DropRule(self.tracer)
         self.writer = SpanWriter(self.tracer)
+        self.entries = EntryMaker(self.writer.way)
         self._duration = Measured(_DURATION, meter_provider)
 
     def is_on(self, context: Context) -> bool:
@@ -143,14 +145,26 @@ class QueryRecorder:
         return started._replace(span=self._start_span(started, context))
 
     def _start_span(self, started: Started, context: Context) -> Any:
-        attributes = dict(started.prepared.span)
-        identity = here.current(context)
+        prepared, identity = started.prepared, here.current(context)
+        if started.sets == 1:
+            session_id = None if identity is None else identity.session_id
+
+            def parts() -> tuple[Part, ...]:
+                own = prepared.part = prepared.part or shared_part(prepared.span)
+                return (own,) if identity is None else (own, IdsPart(identity))
+
+            entry = self.entries.start(prepared.name, SpanKind.CLIENT, context, parts, session_id, confirmed=False)
+            if entry is not None:
+                if type(entry) is EntrySpan:
+                    entry._start_time = started.start_ns
+                return entry
+        attributes = dict(prepared.span)
         if identity is not None:
             attributes.update(identity.attributes)
         if started.sets > 1:
             attributes[names.DB_OPERATION_BATCH_SIZE] = started.sets
         return self.tracer.start_span(
-            started.prepared.name, context, SpanKind.CLIENT, attributes=attributes, start_time=started.start_ns
+            prepared.name, context, SpanKind.CLIENT, attributes=attributes, start_time=started.start_ns
         )
 
     def finish(self, started: Started, execution: Any, error: BaseException | None = None) -> None:

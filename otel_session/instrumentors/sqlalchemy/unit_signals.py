@@ -21,9 +21,10 @@ from otel_session.instrumentors.sqlalchemy.queries import ASIDE, QueryRecorder
 from otel_session.instrumentors.sqlalchemy.unit_counts import UnitCounts
 from otel_session.instrumentors.sqlalchemy.units import COMMIT, ROLLBACK, Unit
 from otel_session.wire.cache import GenerationCache
-from otel_session.wire.entries import Dropped, EntrySpan
+from otel_session.wire.entries import Dropped, EntrySpan, Part
 from otel_session.wire.identities import encode_as_it_was
 from otel_session.wire.leaves import Leaf, SpanWriter, encode_leaf
+from otel_session.wire.parts import IdsPart
 
 # Those that make spans of their own under the current one: a unit's span is a real one for them.
 _SQLALCHEMY = "opentelemetry.instrumentation.sqlalchemy"
@@ -78,7 +79,18 @@ class UnitSignals:
         if self._rule.drops(unit.context):
             return
         identity = here.current(unit.context)
-        unit.span = self._recorder.tracer.start_span(
+        session_id = None if identity is None else identity.session_id
+        entry = self._recorder.entries.start(
+            names.SPAN_UNIT_OF_WORK,
+            SpanKind.INTERNAL,
+            unit.context,
+            lambda: () if identity is None else (IdsPart(identity),),
+            session_id,
+            confirmed=False,
+        )
+        if type(entry) is EntrySpan:
+            entry._start_time = unit.start_ns
+        unit.span = entry or self._recorder.tracer.start_span(
             names.SPAN_UNIT_OF_WORK,
             unit.context,
             attributes=identity.attributes if identity else None,
@@ -191,7 +203,10 @@ def _told(key: _Told, opened_at: Any) -> dict[str, Any]:
 
 def _end(unit: Unit, end_ns: int, told: dict[str, Any], failed: bool) -> None:
     span: Any = unit.span
-    span.set_attributes(told)
+    if type(span) is EntrySpan:
+        span.tell(Part(told))
+    else:
+        span.set_attributes(told)
     for link in unit.links:
         span.add_link(link.context)
     if failed:
