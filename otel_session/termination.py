@@ -11,12 +11,12 @@ import os
 import signal
 import sys
 import threading
-import time
 from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider
 
+from otel_session._clock import monotonic
 from otel_session.wire.endings import end_of_process
 
 PATIENCE_S = 5.0
@@ -62,14 +62,14 @@ def _watch_child() -> None:
 def flush() -> None:
     """Hand over what the global providers hold, for at most five seconds: the process ends. Never raises."""
     end_of_process()
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = monotonic() + PATIENCE_S
     providers = (trace.get_tracer_provider(), get_logger_provider(), metrics.get_meter_provider())
     # In threads: the one that was interrupted may hold a lock that flushing needs.
     threads = [threading.Thread(target=_flush, args=(p,), daemon=True) for p in providers]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(max(0.0, deadline_s - time.monotonic()))
+        thread.join(max(0.0, deadline_s - monotonic()))
 
 
 def _flush(provider: Any) -> None:

@@ -38,6 +38,7 @@ FLOORS = {
     "sql_errors": 1,
     "failures": 1,
     "_by_identity": 1,
+    "_clock": 1,
     "_guard": 1,
     "_heap": 1,
     "_patterns": 0,

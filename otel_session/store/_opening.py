@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+from otel_session._clock import monotonic
 from otel_session.exceptions import StoreError
 from otel_session.store._transaction import PATIENCE_S
 from otel_session.store.schema import Found, create, identify
@@ -107,13 +108,13 @@ def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
 
     SQLite refuses at once while another process is looking at the file, whatever the busy time-out.
     """
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = monotonic() + PATIENCE_S
     while True:
         try:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             break
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            if "locked" not in str(error) or monotonic() > deadline:
                 raise
             time.sleep(0.002)
     if mode != "wal":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from otel_session._clock import monotonic
 
 PATIENCE_S = 10.0
 """How long a writer waits for the others before it gives up."""
@@ -46,12 +47,12 @@ def _begin(connection: sqlite3.Connection) -> None:
     SQLite's own busy handler sleeps longer and longer, up to 100 ms: beside a writer that never pauses it would
     wait for seconds.
     """
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = monotonic() + PATIENCE_S
     with patience(connection, POLL_MS):
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
+                if "locked" not in str(error) or monotonic() > deadline:
                     raise

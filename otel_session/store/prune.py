@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from otel_session._clock import monotonic, time_ns
 from otel_session.store._transaction import writing
 from otel_session.store.deletion import delete_doomed, delete_metrics, delete_rows, doom
 from otel_session.store.space import checkpoint, file_bytes, free_pages, page_count, used_bytes, vacuum
@@ -68,8 +69,8 @@ class Pruner:
 
     def _pay(self, connection: sqlite3.Connection, path: Path, rows: int) -> None:
         """Delete about `rows` rows, and more above the high-water mark: a lowered cap takes several writes."""
-        deadline = time.monotonic() + _LONGEST_S
-        while rows > 0 or (used_bytes(connection) > self._high and time.monotonic() < deadline):
+        deadline = monotonic() + _LONGEST_S
+        while rows > 0 or (used_bytes(connection) > self._high and monotonic() < deadline):
             deleted, _ = self._step(connection, min(max(rows, _MIN_STEP_ROWS), self._step_rows))
             if not deleted:
                 break
@@ -78,18 +79,18 @@ class Pruner:
 
     def _shrink(self, connection: sqlite3.Connection) -> None:
         """Cut a file that is above the high-water mark or mostly air; else free pages are for the next rows."""
-        deadline = time.monotonic() + _LONGEST_S
-        while (free := free_pages(connection)) and time.monotonic() < deadline:
+        deadline = monotonic() + _LONGEST_S
+        while (free := free_pages(connection)) and monotonic() < deadline:
             if file_bytes(connection) <= self._high and free <= page_count(connection) // 2:
                 break
             vacuum(connection)
 
     def _limit_wal(self, connection: sqlite3.Connection, path: Path) -> None:
         """Cut the log when commits alone do not: beside another busy writer it never comes to its end."""
-        if _wal_size(path) <= 2 * self.wal_bytes or time.monotonic() < self._next_checkpoint:
+        if _wal_size(path) <= 2 * self.wal_bytes or monotonic() < self._next_checkpoint:
             return
         if not checkpoint(connection):
-            self._next_checkpoint = time.monotonic() + _CHECKPOINT_PAUSE_S
+            self._next_checkpoint = monotonic() + _CHECKPOINT_PAUSE_S
 
     def run(self, lend: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> int:
         """Prune until both caps hold and the file has shrunk; return the number of sessions deleted.
@@ -117,7 +118,7 @@ class Pruner:
     def _due(self, connection: sqlite3.Connection) -> bool:
         """Whether there may be something to delete."""
         self._shrinking = self._shrinking or self._over(connection)
-        now = time.monotonic()
+        now = monotonic()
         if self._max_age_s and now >= self._next_age_check:
             self._next_age_check = now + min(60.0, self._max_age_s / 10)
             return True
@@ -174,7 +175,7 @@ class Pruner:
         """The age up to which the victim's rows must go, in nanoseconds since the epoch; None: all may stay."""
         if excess > 0:
             return victim.until_ns
-        oldest_ns = time.time_ns() - int(self._max_age_s * 1e9)
+        oldest_ns = time_ns() - int(self._max_age_s * 1e9)
         if self._max_age_s and victim.time_ns < oldest_ns:
             return min(victim.until_ns, oldest_ns)
         return None

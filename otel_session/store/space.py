@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
+from otel_session._clock import monotonic
 from otel_session.store._transaction import POLL_MS, patience, writing
 
 _VACUUM_PAGES = 500
@@ -48,11 +49,11 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
 
     For that, SQLite needs a moment without other writers; among busy ones it takes some looking for.
     """
-    began = last_clear = time.monotonic()
+    began = last_clear = monotonic()
     with patience(connection, POLL_MS):
         while True:
             hindered, frames, copied = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            now = time.monotonic()
+            now = monotonic()
             if not hindered or now - began > _CHECKPOINT_S:
                 return True
             if copied == frames:  # no reader needs the log as it was: only a writer hinders

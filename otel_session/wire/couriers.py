@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 
+from otel_session._clock import monotonic
 from otel_session._guard import report
 
 from .batches import Batch, Consumer, Outcome
@@ -57,7 +57,7 @@ class Courier:
     @property
     def ready(self) -> bool:
         """Whether a batch waits and may be handed over at once."""
-        return self.lane.waiting > 0 and time.monotonic() >= self._not_before_s
+        return self.lane.waiting > 0 and monotonic() >= self._not_before_s
 
     def deliver(self, until_s: float | None = None, *, last: bool = False) -> bool:
         """Hand over what is there.
@@ -88,7 +88,7 @@ class Courier:
 
     def _turns(self, *, asked: bool, last: bool) -> int | None:
         """How many batches may be handed over in this turn; None while the consumer is to be left alone."""
-        pausing = time.monotonic() < self._not_before_s and not last and (self._asked_pause or not asked)
+        pausing = monotonic() < self._not_before_s and not last and (self._asked_pause or not asked)
         if not pausing or self.lane.fresh_age_s() >= _SEAL_S:  # else few batches, none older than that
             self.lane.gather()
         self.lane.expire()
@@ -99,15 +99,15 @@ class Courier:
     def _timeout_s(self, until_s: float | None) -> float | None:
         if until_s is None:
             return None
-        left_s = until_s - time.monotonic()
+        left_s = until_s - monotonic()
         return min(left_s, KNOWN_BAD_S) if self.failing is not None else left_s
 
     def _hand_over(self, batch: Batch, timeout_s: float | None) -> int | None:
         """Try one batch: in how many parts it waits again, or None when the consumer is to be left alone."""
-        started_s = time.monotonic()
+        started_s = monotonic()
         outcome = self._consume(batch, timeout_s)
         if self.observe is not None:
-            self.observe(time.monotonic() - started_s, outcome)
+            self.observe(monotonic() - started_s, outcome)
         self.lane.counts.resent += outcome.resent * batch.number
         if outcome.kept:
             refused = min(outcome.rejected, batch.number)
@@ -142,4 +142,4 @@ class Courier:
             # Many processes that lost the same far end must not come back at the same moment.
             spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
             after_s = min(_MOST_PAUSE_S, 2.0 ** min(self._failures - 1, 5)) * spread
-        self._not_before_s = time.monotonic() + after_s
+        self._not_before_s = monotonic() + after_s

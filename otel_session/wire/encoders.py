@@ -8,7 +8,6 @@ the application's own work, since all that is needed is at hand in the processor
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from os import getpid
@@ -18,6 +17,7 @@ from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TraceFlags
 
+from otel_session._clock import monotonic
 from otel_session._guard import report
 
 from . import forks
@@ -158,11 +158,11 @@ class Encoder:
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Deliver what is queued; whether that was done in time. False after the shutdown, as the SDK's own say."""
-        until_s = time.monotonic() + timeout_millis / 1e3
+        until_s = monotonic() + timeout_millis / 1e3
         self.settle(min(_SETTLING_S, timeout_millis / 1e3))
         done = True
         for branch in self.branches:
-            left_s = max(0.0, until_s - time.monotonic())
+            left_s = max(0.0, until_s - monotonic())
             done = not branch.lane.closed and branch.worker.flush(left_s) and done
         return done
 

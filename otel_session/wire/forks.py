@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from otel_session import tallies
+from otel_session._clock import monotonic
 from otel_session._guard import report
 
 _getpid = os.getpid
@@ -91,8 +92,8 @@ def _guarded(callback: Callable[[], None]) -> None:
 
 
 def _wait_for(this: int) -> None:
-    deadline_s = time.monotonic() + _WAIT_S
-    while pid != this and time.monotonic() < deadline_s:
+    deadline_s = monotonic() + _WAIT_S
+    while pid != this and monotonic() < deadline_s:
         time.sleep(0.001)
 
 

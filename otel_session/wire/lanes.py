@@ -7,10 +7,11 @@ is dropped is counted by reason.
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from otel_session._clock import monotonic
 
 from .batches import Batch
 from .origins import Origin
@@ -116,7 +117,7 @@ class Lane:
         self.held_count += number
         self.held_bytes += size
         if first:
-            fresh.made_s = time.monotonic()
+            fresh.made_s = monotonic()
         return first
 
     def _made_room(self, size: int) -> bool:
@@ -146,12 +147,12 @@ class Lane:
     def fresh_age_s(self) -> float:
         """How long ago the oldest item was put that is in no batch yet; 0 when there is none."""
         fresh = self._fresh
-        return time.monotonic() - fresh.made_s if fresh.number else 0.0
+        return monotonic() - fresh.made_s if fresh.number else 0.0
 
     def expire(self) -> None:
         """Drop the batches whose oldest item is too old."""
         with self._lock:
-            oldest_s = time.monotonic() - self.limits.max_age_s
+            oldest_s = monotonic() - self.limits.max_age_s
             while self._waiting and self._waiting[0].made_s < oldest_s:
                 self.drop(self._waiting.popleft(), EXPIRED)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+
+from otel_session._clock import monotonic
 
 from .batches import Batch
 from .lanes import CLOSED, QUEUE_FULL, Lane
@@ -17,7 +18,7 @@ class Collection(Batch):
 
     def __init__(self, metrics: Sequence[EncodedMetric]) -> None:
         super().__init__()
-        self.made_s = time.monotonic()
+        self.made_s = monotonic()
         self._metrics = metrics
         for metric in metrics:
             self.by_origin.setdefault(id(metric.origin), (metric.origin, []))[1].append(metric.body)

@@ -6,6 +6,7 @@ Each function raises what protobuf raises for a value its field cannot hold.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from opentelemetry.sdk.metrics import Exemplar
@@ -23,7 +24,7 @@ _INT_64 = range(-(1 << 63), 1 << 63)
 
 def gauge_point(point: NumberDataPoint) -> pb.NumberDataPoint:
     """Build a point of a gauge. Its start time is left out, as the official encoder does."""
-    message = pb.NumberDataPoint(time_unix_nano=point.time_unix_nano, exemplars=_exemplars(point.exemplars))
+    message = pb.NumberDataPoint(time_unix_nano=_whole(point.time_unix_nano), exemplars=_exemplars(point.exemplars))
     _set_value(message, point.value)
     message.MergeFromString(encode_attributes(point.attributes, IN_NUMBER_POINT))
     return message
@@ -32,15 +33,15 @@ def gauge_point(point: NumberDataPoint) -> pb.NumberDataPoint:
 def sum_point(point: NumberDataPoint) -> pb.NumberDataPoint:
     """Build a point of a sum."""
     message = gauge_point(point)
-    message.start_time_unix_nano = point.start_time_unix_nano
+    message.start_time_unix_nano = _whole(point.start_time_unix_nano)
     return message
 
 
 def histogram_point(point: HistogramDataPoint) -> pb.HistogramDataPoint:
     """Build a point of a histogram with explicit bounds."""
     message = pb.HistogramDataPoint(
-        time_unix_nano=point.time_unix_nano,
-        start_time_unix_nano=point.start_time_unix_nano,
+        time_unix_nano=_whole(point.time_unix_nano),
+        start_time_unix_nano=_whole(point.start_time_unix_nano),
         exemplars=_exemplars(point.exemplars),
         count=point.count,
         sum=point.sum,
@@ -61,8 +62,8 @@ def exponential_point(point: ExponentialHistogramDataPoint) -> pb.ExponentialHis
         for side in (point.positive, point.negative)
     )
     message = pb.ExponentialHistogramDataPoint(
-        time_unix_nano=point.time_unix_nano,
-        start_time_unix_nano=point.start_time_unix_nano,
+        time_unix_nano=_whole(point.time_unix_nano),
+        start_time_unix_nano=_whole(point.start_time_unix_nano),
         exemplars=_exemplars(point.exemplars),
         count=point.count,
         sum=point.sum,
@@ -83,7 +84,7 @@ def _exemplars(exemplars: Iterable[Exemplar]) -> list[pb.Exemplar]:
 
 
 def _exemplar(exemplar: Exemplar) -> pb.Exemplar:
-    message = pb.Exemplar(time_unix_nano=exemplar.time_unix_nano)
+    message = pb.Exemplar(time_unix_nano=_whole(exemplar.time_unix_nano))
     if exemplar.span_id is not None and exemplar.trace_id is not None:
         message.span_id = mask_id(exemplar.span_id, 64).to_bytes(8, "big")
         message.trace_id = mask_id(exemplar.trace_id, 128).to_bytes(16, "big")
@@ -97,3 +98,8 @@ def _set_value(message: pb.NumberDataPoint | pb.Exemplar, value: float) -> None:
         message.as_int = int(value)
     else:  # a sum beyond 64 bits, too: less exact, but there
         message.as_double = float(value)
+
+
+def _whole(time_ns: int | None) -> Any:
+    """A time as protobuf takes it; a test's own clock may have given a float."""
+    return int(time_ns) if type(time_ns) is float else time_ns

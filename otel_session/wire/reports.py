@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Sequence
+
+from otel_session._clock import monotonic
 
 from .couriers import Courier
 
@@ -32,7 +33,7 @@ class Reporter:
             if self._told:
                 self._say_well(couriers)
             return
-        now_s = time.monotonic()
+        now_s = monotonic()
         for outcome in failing:
             first = not self._told
             if not outcome.reason or outcome.cause in self._told:
@@ -64,7 +65,7 @@ class Reporter:
         _log.warning(
             "otel-session delivers to %s again, after %.0f s. Dropped meanwhile: %s.",
             self._destination,
-            time.monotonic() - self._since_s,
+            monotonic() - self._since_s,
             self._dropped(couriers) or "none",
         )
         self._told = set()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
+
+from otel_session._clock import monotonic
 
 _LOOK_S = 0.5
 
@@ -46,7 +47,7 @@ class Run:
             self.last = self.last or last
             self.ring()
             while self.answered < mine:
-                left_s = until_s - time.monotonic()
+                left_s = until_s - monotonic()
                 if left_s <= 0 or self.thread is None or not self.thread.is_alive():
                     return None
                 self.turn.wait(min(left_s, _LOOK_S))

@@ -8,6 +8,7 @@ import time
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from otel_session._clock import monotonic
 from otel_session._guard import report
 
 from . import forks
@@ -151,7 +152,7 @@ class Worker:
         last = last or is_end_of_process()
         if last:
             timeout_s = self._hasten(timeout_s)
-        until_s = time.monotonic() + timeout_s
+        until_s = monotonic() + timeout_s
         run = self._start(_START_S)
         if run is not None:
             return run.ask(until_s, last=last) or False
@@ -174,13 +175,13 @@ class Worker:
             return
         forks.notice()
         lane.close()
-        started_s = time.monotonic()
+        started_s = monotonic()
         if lane.held_count:
             self.flush(self._patience.left_s * _SHARE, last=True)
         lane.abandon()
         if all(courier.lane.closed for courier in self.couriers):
             self._end()
-        self._patience.spend(time.monotonic() - started_s)
+        self._patience.spend(monotonic() - started_s)
 
     def _end(self) -> None:
         for courier in self.couriers:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import copy_context
 from threading import get_ident
-from time import perf_counter, time_ns
+from time import time_ns
 from typing import Any
 
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import Pool, SingletonThreadPool, base
 
+from otel_session._clock import perf_counter
 from otel_session._guard import report
 from otel_session.instrumentors.sqlalchemy.patches import Patches
 from otel_session.instrumentors.sqlalchemy.places import current_place

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import Context
-from time import perf_counter, time_ns
+from time import time_ns
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -20,6 +20,7 @@ from opentelemetry._logs import SeverityNumber, get_logger
 
 from otel_session import attributes as names
 from otel_session import context as here
+from otel_session._clock import perf_counter
 from otel_session._guard import guarded
 from otel_session.connections import HeldConnection
 from otel_session.instrumentors.sqlalchemy.places import place_of
