@@ -31,6 +31,8 @@ _SAMPLED = TraceFlags.SAMPLED
 _BYTES_AROUND = 64
 WAITING_MOST = 32
 """What is written the short way waits for so many of its kind at most; then `settle` is due."""
+_MANY = 512
+"""From here on who brings one more encodes some, too, whoever else is at it."""
 _SETTLING_S = 1.0
 
 
@@ -118,6 +120,8 @@ class Encoder:
             wait_s: How long to wait for that thread.
         """
         if not self._settling.acquire(blocking=wait_s > 0, timeout=wait_s if wait_s > 0 else -1):
+            if len(self.waiting) >= _MANY:
+                self._help()
             return
         try:
             self._encode_all()
@@ -128,6 +132,19 @@ class Encoder:
                         branch.lane.put_all(*group)
         finally:
             self._settling.release()
+
+    def _help(self) -> None:
+        """Encode some beside the thread that is at it: many threads bring more than one can encode."""
+        for _ in range(WAITING_MOST):
+            try:
+                one = self.waiting.popleft()
+            except IndexError:
+                return
+            try:
+                ended, body = one[0](one, self.looked_up)
+                self._hand_on(ended, one[1], body)
+            except Exception:
+                report("Encoder.settle")
 
     def _encode_all(self) -> None:
         # Taken one by one, and kept in `_ready`: what a signal finds undone in the middle of it, its flush can do.
