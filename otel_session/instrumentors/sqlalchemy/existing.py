@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import gc
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from time import perf_counter
 from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import base
-
-_ALONE_S = 0.2
 
 
 class Existing(NamedTuple):
@@ -24,36 +17,27 @@ class Existing(NamedTuple):
 
 
 def existing() -> Existing:
-    """What there is, as far as the garbage collector knows. Takes 0.1 s for a million objects, 0.03 s for nothing.
+    """What there is, as far as the garbage collector knows. Takes 0.04 s for a million objects, 0.003 s for nothing.
 
     It knows nothing of what was frozen (`gc.freeze`).
     """
-    kinds = tuple(kind for kind in (Engine, getattr(base, "_ConnectionFairy", None)) if kind is not None)
-    # One call into C, in which no other thread runs. Mostly that is all: zero-code start-up comes before everything.
-    if not any(issubclass(kind, kinds) for kind in set(map(type, gc.get_objects()))):
-        return Existing([], [])
-    with _alone():
-        # `type()`, since proxies pretend to be of the class of what they stand for, or fail when asked.
-        found = [one for one in gc.get_objects() if issubclass(type(one), kinds)]
-    engines = [one for one in found if issubclass(type(one), Engine)]
-    return Existing(engines, [one for one in found if not issubclass(type(one), Engine)])
+    engine_kinds = _with_subclasses(Engine)
+    proxy_kinds = _with_subclasses(getattr(base, "_ConnectionFairy", None))
+    # An instance refers to its class. To ask for who does is one call into C, in which no other thread runs, and gives
+    # few objects: while a list of all objects exists, a thread that is building a tuple fails, since something else
+    # refers to it. `type()`, since proxies pretend to be of the class of what they stand for, or fail when asked.
+    found = gc.get_referrers(*engine_kinds, *proxy_kinds)
+    return Existing(
+        [one for one in found if type(one) in engine_kinds], [one for one in found if type(one) in proxy_kinds]
+    )
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Keep other threads from running, for 0.2 s at most.
-
-    While the list of all objects exists, a thread that is building a tuple fails: something else refers to it.
-    """
-    if threading.active_count() == 1:
-        yield
-        return
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_ALONE_S)
-    try:
-        deadline = perf_counter() + 2 * before  # those who wait already do so by the interval of before
-        while perf_counter() < deadline:
-            pass
-        yield
-    finally:
-        sys.setswitchinterval(before)
+def _with_subclasses(kind: type | None) -> set[type]:
+    found = set[type]()
+    ahead = [kind] if kind is not None else []
+    while ahead:
+        one = ahead.pop()
+        if one not in found:
+            found.add(one)
+            ahead += type.__subclasses__(one)
+    return found

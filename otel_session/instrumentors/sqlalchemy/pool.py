@@ -78,6 +78,8 @@ class PoolWatcher:
         """
         pool = check(engine)
         with self._lock:
+            if not self._hooks.active:  # `end` was called meanwhile
+                return
             known = getattr(pool, MARK, None) or engine.dialect.__dict__.get(MARK)
             watch = known or self._new(pool, engine)
             watch.add_engine(engine)
@@ -104,10 +106,10 @@ class PoolWatcher:
 
     def end(self) -> None:
         """Take everything off again."""
-        self._hooks.take_off()
         self._unobserve()
         connections.remove_ledger(self._ledger.held)
         with self._lock:
+            self._hooks.take_off()
             for watch in self._watches:
                 for checkout in list(watch.out):
                     pool_hooks.forget(checkout)
@@ -129,13 +131,13 @@ class PoolWatcher:
     def _meet(self, pool: Any) -> PoolWatch | None:
         """The watch of a pool that hands out a connection for the first time; None when it is not to be watched."""
         try:
-            if not self._hooks.active:
-                return None
             dialect = getattr(pool, "_dialect", None)
             watch: PoolWatch | None = getattr(dialect, "__dict__", {}).get(MARK)
             if watch is None and not self._everything:
                 return None
             with self._lock:
+                if not self._hooks.active:  # `end` was called meanwhile
+                    return None
                 watch = getattr(dialect, "__dict__", {}).get(MARK)
                 if watch is None:
                     watch = self._new(pool)

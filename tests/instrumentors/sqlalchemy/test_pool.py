@@ -580,9 +580,38 @@ def test_a_forked_child_tells_of_its_own_connections_only(kind: type[Pool], url:
         other.close()
 
 
+def _connects() -> list[Any]:
+    """The methods of pools that may be wrapped."""
+    return [vars(kind).get("connect") for kind in (Pool, QueuePool, NullPool, StaticPool, SingletonThreadPool)]
+
+
+def test_a_pool_met_while_all_is_taken_off_is_left_alone(telemetry: testing.Captured) -> None:
+    """A thread that meets a pool loses the race against `uninstrument()`: the pool and its class stay as they were."""
+    otel_session.uninstrument()
+    before = _connects()
+    otel_session.instrument(**telemetry.providers)
+
+    class Racing(QueuePool):
+        @property
+        def _dialect(self) -> Any:
+            otel_session.uninstrument()
+            return vars(self).get("_dialect", QueuePool._dialect)
+
+        @_dialect.setter
+        def _dialect(self, value: Any) -> None:
+            vars(self)["_dialect"] = value
+
+    pool = Racing(lambda: sqlite3.connect(":memory:"))
+    pool.connect().close()
+    assert _connects() == before
+    assert "connect" not in vars(Racing)
+    assert [key for key in vars(pool) if "otel" in key] == []
+
+
 def test_toggling_under_load_breaks_nothing(url: str) -> None:
     """Threads take and give back while the instrumentor goes on and off: no error, and nothing of ours stays."""
     engine = made(url, pool_size=4, max_overflow=0)
+    before = _connects()
     errors: list[BaseException] = []
     over = threading.Event()
 
@@ -598,13 +627,16 @@ def test_toggling_under_load_breaks_nothing(url: str) -> None:
     for thread in threads:
         thread.start()
     with testing.captured() as telemetry:
-        for _ in range(60):
-            SQLAlchemyInstrumentor().instrument(engine=engine, **telemetry.providers)
-            SQLAlchemyInstrumentor().uninstrument()
-        over.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for _ in range(60):
+                SQLAlchemyInstrumentor().instrument(engine=engine, **telemetry.providers)
+                SQLAlchemyInstrumentor().uninstrument()
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
         assert errors == []
+        assert _connects() == before
         assert [key for key in vars(engine.pool) if "otel" in key] == []
         records = list(engine.pool._pool.queue)  # type: ignore[attr-defined]
         assert [key for record in records for key in vars(record) if "otel" in key] == []
