@@ -96,7 +96,7 @@ class Encoder:
             lane.put(origin, body if item is None else item(ended, origin, body), len(body) + around)
 
     def defer(self, ended: tuple[Any, ...]) -> None:
-        """Have something encoded soon: see `waiting`. A hot loop may append to `waiting` itself, and call `due`."""
+        """Have something encoded soon: see `waiting`."""
         if getpid() != forks.pid:
             forks.notice()
         waiting = self.waiting

@@ -242,6 +242,7 @@ class EntryMaker:
         *,
         confirmed: bool,
         links: Sequence[Link] = (),
+        start_ns: int | None = None,
     ) -> Any:
         """Start an `EntrySpan`, give a `Dropped` one, or None where the long way has to be gone.
 
@@ -254,6 +255,7 @@ class EntryMaker:
             session_id: For stores.
             confirmed: For stores: whether the client brought the id back.
             links: Its links, a few at most.
+            start_ns: When it began, in nanoseconds since the epoch; now, where it is not given.
         """
         way = self._way
         if not way.is_open():
@@ -288,7 +290,7 @@ class EntryMaker:
             "_given_links": links,
             "trace_bytes": this.trace_id.to_bytes(16, "big"),
             "id_bytes": this.span_id.to_bytes(8, "big"),
-            "_start_time": time.time_ns(),
+            "_start_time": time.time_ns() if start_ns is None else start_ns,
         }
         return span
 

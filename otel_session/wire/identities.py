@@ -37,6 +37,13 @@ def encode_as_it_was(identity: Identity, attributes: Mapping[str, str]) -> bytes
     return encode_attributes(attributes)
 
 
+def tell_as_it_was(identity: Identity | None, attributes: Mapping[str, str]) -> tuple[bytes, str | None]:
+    """The same, and the session id that a store looks it up by; nothing of nobody."""
+    if identity is None:
+        return b"", None
+    return encode_as_it_was(identity, attributes), attributes.get(names.SESSION_ID)
+
+
 def encode_for_log_record(identity: Identity) -> bytes:
     """The same as a log record has them."""
     encode_for_span(identity)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from os import getpid
 from struct import Struct
 from struct import error as StructError  # noqa: N812
 from typing import Any, NamedTuple, TypeAlias
 
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
-from . import _repair, forks
-from .encoders import WAITING_MOST
+from . import _repair
 from .key_values import encode_attributes
 from .short_way import ShortWay
 from .span_ids import new_span_id
@@ -79,14 +77,7 @@ class SpanWriter:
             about: What it is given, after itself and the span's origin.
         """
         way = self.way
-        encoder = way.encoder
-        if getpid() != forks.pid:
-            forks.notice()
-        waiting = encoder.waiting  # `Encoder.defer`, without the call
-        waiting.append((encode, way.origin, *about))
-        number = len(waiting)
-        if number == 1 or number >= WAITING_MOST:
-            encoder.due(number)
+        way.encoder.defer((encode, way.origin, *about))
 
 
 _above: tuple[SpanContext | None, bytes, bytes, bytes] = (None, b"", b"", b"")

@@ -28,7 +28,7 @@ from otel_session.instrumentors.sqlalchemy.units import KEY, Unit
 from otel_session.instruments import Measured
 from otel_session.tallies import WAITING_MOST, Metric, Series
 from otel_session.wire.entries import Dropped, EntryMaker, EntrySpan, Part
-from otel_session.wire.identities import encode_as_it_was
+from otel_session.wire.identities import tell_as_it_was
 from otel_session.wire.key_values import encode_attributes
 from otel_session.wire.leaves import Leaf, SpanWriter, encode_leaf
 from otel_session.wire.parts import IdsPart, shared_part
@@ -153,10 +153,10 @@ class QueryRecorder:
                 own = prepared.part = prepared.part or shared_part(prepared.span)
                 return (own,) if identity is None else (own, IdsPart(identity))
 
-            entry = self.entries.start(prepared.name, SpanKind.CLIENT, context, parts, session_id, confirmed=False)
+            entry = self.entries.start(
+                prepared.name, SpanKind.CLIENT, context, parts, session_id, confirmed=False, start_ns=started.start_ns
+            )
             if entry is not None:
-                if type(entry) is EntrySpan:
-                    entry._start_time = started.start_ns
                 return entry
         attributes = dict(prepared.span)
         if identity is not None:
@@ -274,9 +274,7 @@ def _encode(written: tuple[Any, ...], looked_up: bool) -> tuple[Leaf | None, byt
     encoded = prepared.encoded
     if encoded is None:
         encoded = prepared.encoded = SpanWriter.prepare(prepared.name, SpanKind.CLIENT, prepared.span)
-    shared, session_id = b"", None
-    if identity is not None:
-        shared, session_id = encode_as_it_was(identity, attributes), attributes.get(names.SESSION_ID)
+    shared, session_id = tell_as_it_was(identity, attributes)
     parts: tuple[bytes, ...] = encoded, shared
     if told or sets > 1:
         own = {**(told or {}), **({names.DB_OPERATION_BATCH_SIZE: sets} if sets > 1 else {})}

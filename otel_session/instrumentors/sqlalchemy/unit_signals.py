@@ -22,7 +22,7 @@ from otel_session.instrumentors.sqlalchemy.unit_counts import UnitCounts
 from otel_session.instrumentors.sqlalchemy.units import COMMIT, ROLLBACK, Unit
 from otel_session.wire.cache import GenerationCache
 from otel_session.wire.entries import Dropped, EntrySpan, Part
-from otel_session.wire.identities import encode_as_it_was
+from otel_session.wire.identities import tell_as_it_was
 from otel_session.wire.leaves import Leaf, SpanWriter, encode_leaf
 from otel_session.wire.parts import IdsPart
 
@@ -87,9 +87,8 @@ class UnitSignals:
             lambda: () if identity is None else (IdsPart(identity),),
             session_id,
             confirmed=False,
+            start_ns=unit.start_ns,
         )
-        if type(entry) is EntrySpan:
-            entry._start_time = unit.start_ns
         unit.span = entry or self._recorder.tracer.start_span(
             names.SPAN_UNIT_OF_WORK,
             unit.context,
@@ -126,10 +125,10 @@ class UnitSignals:
                     identity.work.rollbacks += unit.rollbacks
                 if unit.endings:
                     self._tell_endings(unit, outcome)
+                key = outcome, unit.statements, unit.savepoints, unit.flushed, unit.joined, unit.reason, error
                 if unit.span is None:
-                    self._write(unit, identity, end_ns, outcome, error)
+                    self._write(unit, identity, end_ns, key)
                 else:
-                    key = outcome, unit.statements, unit.savepoints, unit.flushed, unit.joined, unit.reason, error
                     _end(unit, end_ns, _told(key, unit.opened_at), error is not None)
             self.counts.add(unit, outcome, error, end_ns - unit.start_ns)
         except Exception:
@@ -142,12 +141,12 @@ class UnitSignals:
             if deliberate or end_ns - started.start_ns >= _SLOW_NS:
                 self._recorder.tell_ending(started, end_ns, error)
 
-    def _write(self, unit: Unit, identity: Any, end_ns: int, outcome: str, error: str | None) -> None:
+    def _write(self, unit: Unit, identity: Any, end_ns: int, key: _Told) -> None:
         ambient: Any = unit.ambient
         known: Any = unit.known
         self._writer.write(
             _encode,
-            (outcome, unit.statements, unit.savepoints, unit.flushed, unit.joined, unit.reason, error),
+            key,
             unit.opened_at,
             ambient._context if type(ambient) is EntrySpan else ambient.get_span_context(),
             known.span_id,
@@ -173,9 +172,7 @@ def _encode(written: tuple[Any, ...], looked_up: bool) -> tuple[Leaf | None, byt
         static = SpanWriter.prepare(names.SPAN_UNIT_OF_WORK, SpanKind.INTERNAL, _told(key, opened_at))
         if opened_at is None:
             _encoded.put(key, static)
-    shared, session_id = b"", None
-    if identity is not None:
-        shared, session_id = encode_as_it_was(identity, attributes), attributes.get(names.SESSION_ID)
+    shared, session_id = tell_as_it_was(identity, attributes)
     return encode_leaf(
         names.SPAN_UNIT_OF_WORK, SpanKind.INTERNAL, span_id, parent, start_ns, end_ns, (static, shared), session_id,
         key[-1] is not None, links, looked_up,
