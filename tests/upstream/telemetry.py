@@ -15,7 +15,6 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
 from sqlalchemy.event.base import _Dispatch
 from sqlalchemy.orm import Session
 
@@ -189,7 +188,6 @@ class Telemetry:
 
 
 def _listeners(instrumentor: Any) -> Iterator[tuple[Any, str, Any]]:
-    yield Engine, "handle_error", instrumentor._fetch_errors.handle_error
     for name in ("after_rollback", "after_flush"):
         yield Session, name, getattr(instrumentor._units, name)
 

@@ -17,8 +17,6 @@ if tuple(int(part) for part in sqlalchemy.__version__.split(".")[:2]) < (1, 4):
     _log.error("The SQLAlchemy instrumentor needs SQLAlchemy 1.4 or newer; %s is here.", sqlalchemy.__version__)
     raise ModuleNotFoundError("sqlalchemy 1.4 or newer", name="sqlalchemy 1.4 or newer")
 
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import Dialect
 
 from otel_session import _heap, config
@@ -28,7 +26,6 @@ from otel_session.instrumentors.sqlalchemy import detached, dialects
 from otel_session.instrumentors.sqlalchemy.connects import ConnectSpans
 from otel_session.instrumentors.sqlalchemy.existing import existing
 from otel_session.instrumentors.sqlalchemy.fetching import FetchErrors
-from otel_session.instrumentors.sqlalchemy.patches import unlisten
 from otel_session.instrumentors.sqlalchemy.pool import PoolWatcher, check
 from otel_session.instrumentors.sqlalchemy.queries import SCOPE, QueryRecorder
 from otel_session.instrumentors.sqlalchemy.unit_counts import UnitCounts
@@ -61,7 +58,7 @@ class SQLAlchemyInstrumentor(Instrumentor):
         detached.switch_on(*(kwargs.get(f"{name}_provider") for name in ("tracer", "meter", "logger")))
         self._recorder = QueryRecorder(kwargs.get("tracer_provider"), kwargs.get("meter_provider"))
         self._fetch_errors = FetchErrors(self._recorder, kwargs.get("logger_provider"))
-        event.listen(Engine, "handle_error", self._fetch_errors.handle_error)
+        self._fetch_errors.install()
         connects = ConnectSpans(self._recorder)
         self._pools = PoolWatcher(SCOPE, connects.tell, kwargs.get("meter_provider"), kwargs.get("logger_provider"))
         counts = UnitCounts(SCOPE, kwargs.get("meter_provider"))
@@ -119,7 +116,7 @@ class SQLAlchemyInstrumentor(Instrumentor):
     def _uninstrument(self, **kwargs: Any) -> None:
         if self._recorder is not None:
             self._recorder.active = False
-            unlisten(Engine, "handle_error", self._fetch_errors.handle_error)
+            self._fetch_errors.remove()
         if self._everywhere and Dialect.__dict__["engine_created"] is self._engine_created:
             Dialect.engine_created = self._original_engine_created  # type: ignore[method-assign]
         dialects.unwrap_all()

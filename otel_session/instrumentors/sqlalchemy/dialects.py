@@ -12,12 +12,12 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from otel_session.instrumentors.sqlalchemy import transactions
+from otel_session.instrumentors.sqlalchemy import executing, transactions
+from otel_session.instrumentors.sqlalchemy.executing import MANY
 from otel_session.instrumentors.sqlalchemy.prepared import Target
 from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
 
 _MARK = "_otel_session_wrapped"
-_MANY = "_otel_session_many"
 _lock = threading.Lock()
 _wrapped: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -30,7 +30,7 @@ class _Wrapping:
     def __init__(self, dialect: Any, recorder: QueryRecorder) -> None:
         self.recorder, self.target = recorder, Target()
         self.made: dict[str, Any] = {
-            "do_execute": _execute(dialect.do_execute, self.target, recorder),
+            "do_execute": executing.around(dialect.do_execute, self.target, recorder),
             "do_execute_no_params": _execute_no_params(dialect.do_execute_no_params, self.target, recorder),
             "do_executemany": _executemany(dialect.do_executemany, self.target, recorder),
             **transactions.wrappers(dialect, self.target, recorder),
@@ -90,26 +90,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock_in_child)
 
 
-def _execute(original: Callable[..., Any], target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
-    start, finish = recorder.start, recorder.finish
-
-    def do_execute(cursor: Any, statement: str, parameters: Any, context: Any = None) -> Any:
-        if context is None or getattr(context, _MANY, False):  # do_executemany may call do_execute: one span
-            return original(cursor, statement, parameters, context)
-        started = start(target, statement, context)
-        if started is None:
-            return original(cursor, statement, parameters, context)
-        try:
-            result = original(cursor, statement, parameters, context)
-        except BaseException as error:
-            finish(started, context, error)
-            raise
-        finish(started, context)
-        return result
-
-    return do_execute
-
-
 def _execute_no_params(original: Callable[..., Any], target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
     def do_execute_no_params(cursor: Any, statement: str, context: Any = None) -> Any:
         started = recorder.start(target, statement, context)
@@ -132,14 +112,14 @@ def _executemany(original: Callable[..., Any], target: Target, recorder: QueryRe
         started = recorder.start(target, statement, context, sets)
         if started is None:
             return original(cursor, statement, parameters, context)
-        setattr(context, _MANY, True)
+        setattr(context, MANY, True)
         try:
             result = original(cursor, statement, parameters, context)
         except BaseException as error:
             recorder.finish(started, context, error)
             raise
         finally:
-            setattr(context, _MANY, False)
+            setattr(context, MANY, False)
         recorder.finish(started, context)
         return result
 

@@ -6,11 +6,13 @@ conventions: `db.client.operation.exception`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import time_ns
 from typing import Any
 
 from opentelemetry._logs import SeverityNumber, get_logger
 from opentelemetry.context import get_current
+from sqlalchemy.engine import Connection
 
 from otel_session import attributes as names
 from otel_session import context as here
@@ -18,25 +20,59 @@ from otel_session import failures
 from otel_session._guard import guarded
 from otel_session.instrumentors.sqlalchemy import dialects
 from otel_session.instrumentors.sqlalchemy.aborted import comes_from_server
+from otel_session.instrumentors.sqlalchemy.patches import Patches
 from otel_session.instrumentors.sqlalchemy.queries import FAILED, SCOPE, QueryRecorder, told_of
 from otel_session.instrumentors.sqlalchemy.units import unit_of
 
 
 class FetchErrors:
-    """The listener of SQLAlchemy's `handle_error`."""
+    """Hears of each error of a driver where SQLAlchemy makes its own of it.
+
+    Its event `handle_error` comes from there; but with a listener, SQLAlchemy looks for those of every event of the
+    dialect at each statement.
+    """
 
     def __init__(self, recorder: QueryRecorder, logger_provider: Any = None) -> None:
         self._recorder = recorder
         self._logger_provider = logger_provider
+        self._patches = Patches()
 
-    def handle_error(self, failure: Any) -> None:
-        """Called by SQLAlchemy for each error of a driver; errors of statements are on their spans."""
-        execution = failure.execution_context
+    def install(self) -> None:
+        """Begin to listen."""
+        self._patches.wrap(Connection, "_handle_dbapi_exception", self._around)
+
+    def remove(self) -> None:
+        """Put back what was changed."""
+        self._patches.remove()
+
+    def _around(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        heard = self._heard
+
+        def _handle_dbapi_exception(
+            connection: Any,
+            error: BaseException,
+            statement: Any,
+            parameters: Any,
+            cursor: Any,
+            context: Any,
+            *args: Any,
+            **kwargs: Any,
+        ) -> Any:
+            heard(connection, context, error, statement)
+            return original(connection, error, statement, parameters, cursor, context, *args, **kwargs)
+
+        return _handle_dbapi_exception
+
+    @guarded
+    def _heard(self, connection: Any, execution: Any, error: BaseException, statement: str | None) -> None:
         if execution is None or not self._recorder.active:
             return
-        self._note(execution, failure.original_exception)
-        if failure.statement is None:
-            self._tell(execution, failure.original_exception)
+        # As SQLAlchemy does with the event: what fails while an error is told is none of its own.
+        if connection._reentrant_error or connection._execution_options.get("skip_user_error_events", False):
+            return
+        self._note(execution, error)
+        if statement is None:  # errors of statements are on their spans
+            self._tell(execution, error)
 
     @guarded
     def _note(self, execution: Any, error: BaseException) -> None:

@@ -42,18 +42,18 @@ class Checkout:
         before: Another checkout of the same connection that may still be out (StaticPool).
     """
 
-    # What most never set is the class's: one is made for each checkout.
-    since = 0.0
-    proxy: weakref.ref[Any] | None = None
-    opened_at: Place | None = None
-    before: Checkout | None = None
-    late = False
-    alarmed = False
+    # A default of the class would be looked for, each time it is read, in the class and its bases.
+    __slots__ = ("alarmed", "before", "late", "opened_at", "proxy", "since", "thread", "variables", "watch")
 
     def __init__(self, watch: PoolWatch, thread: int, variables: Context | None) -> None:
         self.watch = watch
         self.thread = thread
         self.variables = variables
+        self.since = 0.0
+        self.proxy: weakref.ref[Any] | None = None
+        self.opened_at: Place | None = None
+        self.before: Checkout | None = None
+        self.late = self.alarmed = False
 
     def record(self) -> Any:
         """The slot whose connection is out by this checkout; None when it has ended."""

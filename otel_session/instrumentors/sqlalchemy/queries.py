@@ -26,8 +26,8 @@ from otel_session.instrumentors.sqlalchemy.aborted import comes_from_server
 from otel_session.instrumentors.sqlalchemy.prepared import Prepared, Target
 from otel_session.instrumentors.sqlalchemy.units import KEY, Unit
 from otel_session.instruments import Measured
-from otel_session.tallies import WAITING_MOST, Metric, Series
-from otel_session.wire.entries import Dropped, EntryMaker, EntrySpan, Part
+from otel_session.tallies import Metric
+from otel_session.wire.entries import Dropped, EntryMaker, Part
 from otel_session.wire.identities import tell_as_it_was
 from otel_session.wire.key_values import encode_attributes
 from otel_session.wire.leaves import Leaf, SpanWriter, encode_leaf
@@ -44,7 +44,7 @@ _DURATION = Metric(
     "Duration of database client operations.",
     (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0),  # advised by semconv
 )
-_SLOW_S = 0.1
+SLOW_NS = 100_000_000
 """A statement that takes longer is kept as an exemplar, and so is one that failed."""
 OFFICIAL = "opentelemetry.instrumentation.sqlalchemy"
 _SUPPRESSED_PLAIN = "suppress_instrumentation"
@@ -96,27 +96,22 @@ class QueryRecorder:
             unit: Unit | None = getattr(execution.root_connection, KEY, None)
             if unit is not None:
                 unit.statements += 1
-            ordinary = self.active and ASIDE.isdisjoint(context) and OFFICIAL not in sys.modules
-            if not ordinary and not self.takes(execution, context):
+            if not self.takes(execution, context):
                 if unit is not None:
                     self._pass_on(unit, target, execution, context)
                 return None
-            # What most statements need is here and in `finish`, in as few calls as can be: each costs a microsecond.
-            prepared = target.young.get(statement) if sets == 1 else None
-            if prepared is None:
-                prepared = target.prepared(statement, execution, batch=sets > 1)
-            parent: Any = context.get(here.SPAN)
+            prepared = target.prepared(statement, execution, batch=sets > 1)
+            started = Started(prepared, context, None, time_ns(), sets, unit)
+            parent = here.span_in(context)
             if type(parent) is Dropped:
-                return _new(Started, (prepared, context, None, time_ns(), sets, unit))
+                return started
             above = None
             if unit is not None:
                 if parent is unit.ambient:
                     above = unit.known
                 else:
                     unit.used_under(parent)
-            if type(parent) is EntrySpan and parent._end_time is None and self.writer.writes():
-                return _new(Started, (prepared, context, above or parent._context, time_ns(), sets, unit))
-            return self._start_under(parent, above, Started(prepared, context, None, time_ns(), sets, unit))
+            return self._start_under(parent, above, started)
         except Exception:
             report("QueryRecorder.start")
             return None
@@ -170,59 +165,36 @@ class QueryRecorder:
     def finish(self, started: Started, execution: Any, error: BaseException | None = None) -> None:
         """End a statement. Never raises."""
         end_ns = time_ns()
-        prepared, context, span, start_ns, _, unit = started
-        series = prepared.series
-        seconds = (end_ns - start_ns) / 1e9
+        prepared, context, span, start_ns, sets, unit = started
+        took_ns = end_ns - start_ns
+        notable = error is not None or took_ns >= SLOW_NS
         try:
             if unit is not None:
-                unit.busy_ns += end_ns - start_ns
-            if error is not None or seconds >= _SLOW_S or series is None:
-                self._finish_notable(started, execution, end_ns, error)
-                return
+                unit.busy_ns += took_ns
+            told = None if error is None else _fail(started, execution, error)
             if type(span) is SpanContext:
-                self._write(started, end_ns, None)
+                span_id = self.writer.new_id()
+                self.write(prepared, context, span, start_ns, end_ns, sets, told, span_id=span_id)
+                if notable:
+                    written = SpanContext(span.trace_id, span_id, False, span.trace_flags, span.trace_state)
+                    context = trace.set_span_in_context(NonRecordingSpan(written), context)
             elif span is not None:
-                _count(context, end_ns - start_ns)
-                context = _end(span, context, end_ns, None)
-            if type(series) is not Series:
-                series.add(seconds, context)
-                return
-            series.waiting.append(seconds)
-            if len(series.waiting) >= WAITING_MOST:
-                series.settle()
+                _count(context, took_ns)
+                context = _end(span, context, end_ns, told)
+            if told is not None:
+                series = self._duration.series({**prepared.metric, **told})
+            else:
+                series = prepared.series = prepared.series or self._duration.series(prepared.metric)
+            series.add(took_ns / 1e9, context, notable=notable)
         except Exception:
             report("QueryRecorder.finish")
-
-    def _finish_notable(self, started: Started, execution: Any, end_ns: int, error: BaseException | None) -> None:
-        """The first of a statement; and slow and failed ones, which are kept as exemplars."""
-        prepared, context, span, start_ns, _, unit = started
-        told = None
-        if error is not None:
-            told = _tell(error, execution)
-            if unit is not None:
-                unit.error = told[names.ERROR_TYPE]
-                if comes_from_server(error):
-                    unit.failed_at = unit.statements
-            series = self._duration.series({**prepared.metric, **told})
-        else:
-            series = prepared.series = prepared.series or self._duration.series(prepared.metric)
-        if type(span) is SpanContext:
-            span_id = self.writer.new_id()
-            self._write(started, end_ns, told, span_id=span_id)
-            written = SpanContext(span.trace_id, span_id, False, span.trace_flags, span.trace_state)
-            context = trace.set_span_in_context(NonRecordingSpan(written), context)
-        elif span is not None:
-            _count(context, end_ns - start_ns)
-            context = _end(span, context, end_ns, told)
-        seconds = (end_ns - start_ns) / 1e9
-        series.add(seconds, context, notable=error is not None or seconds >= _SLOW_S)
 
     def tell_ending(self, started: Started, end_ns: int, error: BaseException | None) -> None:
         """Tell of a COMMIT or ROLLBACK, as a span inside its unit of work's."""
         unit: Any = started.unit
         told = None if error is None else told_of(error)
         if unit.span is None:
-            self._write(started, end_ns, told, counts=False)
+            self.write(started.prepared, started.context, started.span, started.start_ns, end_ns, 1, told, counts=False)
         else:
             span = self._start_span(started, trace.set_span_in_context(unit.span, started.context))
             _end(span, started.context, end_ns, told)
@@ -244,14 +216,36 @@ class QueryRecorder:
         started = self._start_under(parent, None, Started(prepared, context, None, start_ns, 1, None))
         told = None if error is None else told_of(error)
         if type(started.span) is SpanContext:
-            self._write(started, end_ns, told, counts=False)
+            self.write(prepared, context, started.span, start_ns, end_ns, 1, told, counts=False)
         elif started.span is not None:
             _end(started.span, context, end_ns, told)
 
-    def _write(
-        self, started: Started, end_ns: int, told: dict[str, str] | None, *, counts: bool = True, span_id: int = 0
+    def write(
+        self,
+        prepared: Prepared,
+        context: Context,
+        parent: SpanContext,
+        start_ns: int,
+        end_ns: int,
+        sets: int = 1,
+        told: dict[str, str] | None = None,
+        *,
+        counts: bool = True,
+        span_id: int = 0,
     ) -> None:
-        prepared, context, span, start_ns, sets, _ = started
+        """Tell of a statement, or of something else that `counts` as none, as a leaf.
+
+        Args:
+            prepared: What is static of it.
+            context: Where it was issued: whose it is.
+            parent: Of its span.
+            start_ns: Nanoseconds since the epoch, like `end_ns`.
+            end_ns: See above.
+            sets: How many sets of parameters it had.
+            told: What is said of its error.
+            counts: Whether it is counted for its request.
+            span_id: Its id, when that is known already.
+        """
         identity: Any = context.get(here.KEY)
         attributes: Any = None
         if identity is not None:
@@ -265,7 +259,7 @@ class QueryRecorder:
         writer = self.writer
         if not span_id and not writer.way.draws_ids:
             span_id = writer.new_id()
-        writer.write(_encode, prepared, span, start_ns, end_ns, sets, told, identity, attributes, span_id)
+        writer.write(_encode, prepared, parent, start_ns, end_ns, sets, told, identity, attributes, span_id)
 
 
 def _encode(written: tuple[Any, ...], looked_up: bool) -> tuple[Leaf | None, bytes]:
@@ -291,6 +285,16 @@ def _count(context: Context, driver_ns: int) -> None:
     if identity is not None and identity.work is not None:
         identity.work.statements += 1
         identity.work.driver_ns += driver_ns
+
+
+def _fail(started: Started, execution: Any, error: BaseException) -> dict[str, str]:
+    """Note on the unit of work that a statement failed; gives what is said of the error."""
+    told, unit = _tell(error, execution), started.unit
+    if unit is not None:
+        unit.error = told[names.ERROR_TYPE]
+        if comes_from_server(error):
+            unit.failed_at = unit.statements
+    return told
 
 
 def _tell(error: BaseException, execution: Any) -> dict[str, str]:

@@ -22,6 +22,7 @@ Set and read as an attribute: to look into `__dict__` costs an object its fast a
 
 COMMIT, ROLLBACK, CLOSE, LEAKED = "commit", "rollback", "close", "leaked"
 _MAX_LINKS = 32
+_NOTHING_FLUSHED = (0, 0, 0)
 
 
 class Unit:
@@ -51,22 +52,47 @@ class Unit:
         opened_at: Where the application's code began it, if that was asked for.
     """
 
-    # Defaults of the class: most units of work set a few, and each one set costs.
-    span: Span | None = None
-    known: SpanContext | None = None
-    statements = busy_ns = savepoints = commits = rollbacks = failed_at = 0
-    flushed = (0, 0, 0)
-    committed = rolled_back = undone = joined = ending = False
-    error: str | None = None
-    reason: str | None = None
-    opened_at: Any = None
-    links: tuple[Link, ...] = ()
-    endings: tuple[tuple[Any, int, BaseException | None], ...] = ()
-    owners: tuple[Any, ...] = ()
+    # A default of the class would be looked for, each time it is read, in the class and its bases.
+    __slots__ = (
+        "ambient",
+        "busy_ns",
+        "commits",
+        "committed",
+        "context",
+        "ending",
+        "endings",
+        "error",
+        "failed_at",
+        "flushed",
+        "joined",
+        "known",
+        "links",
+        "opened_at",
+        "owners",
+        "reason",
+        "rollbacks",
+        "rolled_back",
+        "savepoints",
+        "span",
+        "start_ns",
+        "statements",
+        "undone",
+    )
 
     def __init__(self, context: Context, ambient: Any) -> None:
         self.context = context
         self.ambient = ambient
+        self.span: Span | None = None
+        self.known: SpanContext | None = None
+        self.statements = self.busy_ns = self.savepoints = self.commits = self.rollbacks = self.failed_at = 0
+        self.flushed = _NOTHING_FLUSHED
+        self.committed = self.rolled_back = self.undone = self.joined = self.ending = False
+        self.error: str | None = None
+        self.reason: str | None = None
+        self.opened_at: Any = None
+        self.links: tuple[Link, ...] = ()
+        self.endings: tuple[tuple[Any, int, BaseException | None], ...] = ()
+        self.owners: tuple[Any, ...] = ()
         self.start_ns = time_ns()
 
     def begins_orm_session(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy import create_engine as early_create_engine
 from sqlalchemy import engine_from_config, event, text
-from sqlalchemy.engine import Engine, create_engine
+from sqlalchemy.engine import Connection, Engine, create_engine
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.asyncio import create_async_engine as early_create_async_engine
 from sqlalchemy.pool import StaticPool
@@ -27,10 +27,11 @@ def _ask(engine: Engine, question: str = "select 1") -> None:
         connection.execute(text(question)).all()
 
 
-def _listeners() -> list[int]:
-    """How many listeners a new engine's pool and dialect have."""
+def _hooks() -> list[Any]:
+    """Where all connections are heard of, and how many listeners a new engine's pool and dialect have."""
     engine = create_engine("sqlite://")
-    return [len(list(engine.pool.dispatch.checkout)), len(list(engine.dialect.dispatch.handle_error))]
+    listeners = [len(list(engine.pool.dispatch.checkout)), len(list(engine.dialect.dispatch.handle_error))]
+    return [vars(Connection)["_handle_dbapi_exception"], *listeners]
 
 
 def _texts(telemetry: testing.Captured) -> list[Any]:
@@ -129,11 +130,11 @@ def test_an_async_engine_may_be_named(telemetry: testing.Captured) -> None:
 
 def test_what_is_no_engine_is_refused_at_once() -> None:
     """A mistake in set-up raises, says what it saw, and changes nothing."""
-    before = _listeners()
+    before = _hooks()
     with pytest.raises(TypeError, match="engine is 'sqlite://'; expected a SQLAlchemy Engine"):
         SQLAlchemyInstrumentor().instrument(engine="sqlite://")
     assert not SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry
-    assert _listeners() == before
+    assert _hooks() == before
 
 
 def test_nothing_is_left_after_uninstrument() -> None:
@@ -142,16 +143,17 @@ def test_nothing_is_left_after_uninstrument() -> None:
     _ask(engine)
     before = dict(engine.dialect.__dict__)
     created = Dialect.__dict__["engine_created"]
-    listeners = _listeners()
+    hooks = _hooks()
     with testing.captured() as telemetry:
         otel_session.instrument(**telemetry.providers)
         _ask(engine)
         assert dict(engine.dialect.__dict__) != before
-        assert _listeners() != listeners
+        assert _hooks() != hooks
+        assert not engine.dialect._has_events  # SQLAlchemy would look for listeners at each statement
         otel_session.uninstrument()
         assert dict(engine.dialect.__dict__) == before
         assert Dialect.__dict__["engine_created"] is created
-        assert _listeners() == listeners
+        assert _hooks() == hooks
         _ask(engine)
         assert len(but_connects(telemetry)) == 1
 

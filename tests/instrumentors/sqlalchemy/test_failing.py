@@ -132,10 +132,10 @@ def test_a_failure_while_reading_an_error_still_ends_the_span(
     assert len(but_connects(telemetry)) == 1
 
 
-def test_a_failure_in_the_listener_never_reaches_the_application(
+def test_a_failure_in_hearing_of_an_error_never_reaches_the_application(
     telemetry: testing.Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`handle_error` of ours fails: the application gets its own error."""
+    """What hears of it fails: the application gets its own error."""
     monkeypatch.setattr(fetching, "told_of", _Broken())
     with create_engine("sqlite://").connect() as connection, pytest.raises(OperationalError, match="overflow"):
         connection.execute(text(FAILS_WHILE_FETCHING)).all()
