@@ -10,7 +10,7 @@ from itertools import islice
 from types import CodeType, FrameType
 from typing import Any
 
-from otel_session.instrumentors.sqlalchemy.places import Place, own_frame
+from otel_session.instrumentors.sqlalchemy.places import Place, line_at, own_frame
 
 _MOST, _DROPPED_AT_ONCE = 1_024, 128
 OPEN, CLOSED, EXPUNGED, COLLECTED = "open", "closed", "expunged", "garbage_collected"
@@ -29,7 +29,7 @@ class OrmSessionEnds:
         frame = own_frame(calling)
         ends = self._ends
         # The mark is kept beside its id: as long as it is here, nothing else has this id.
-        ends[id(mark)] = (mark, how, frame.f_code, frame.f_lineno) if frame else (mark, how, None, 0)
+        ends[id(mark)] = (mark, how, frame.f_code, frame.f_lasti) if frame else (mark, how, None, 0)
         if len(ends) > _MOST:
             self._drop_oldest()
 
@@ -53,7 +53,8 @@ class OrmSessionEnds:
         found = self._ends.get(id(mark))
         if found is None:
             return CLOSED, None
-        _, how, code, line = found
+        _, how, code, instruction = found
         if code is None:
             return how, None
-        return how, Place(code.co_filename, line, getattr(code, "co_qualname", code.co_name))
+        # `f_lineno` goes through all lines of a function, for each end: only who asks for one pays for that.
+        return how, Place(code.co_filename, line_at(code, instruction), getattr(code, "co_qualname", code.co_name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import FrameType
+from types import CodeType, FrameType
 from typing import NamedTuple
 
 _PASSED_OVER = frozenset({"sqlalchemy", "otel_session", "opentelemetry", "contextlib", "jinja2"})
@@ -48,6 +48,14 @@ def _awaiting() -> FrameType | None:
     parent = greenlet.getcurrent().parent if greenlet is not None else None
     found = parent.gr_frame if parent is not None else None
     return found if isinstance(found, FrameType) else None
+
+
+def line_at(code: CodeType, instruction: int) -> int:
+    """The line of an instruction, a frame's `f_lasti`; 0 where it has none."""
+    for begin, end, line in code.co_lines():
+        if begin <= instruction < end:
+            return line or 0
+    return 0
 
 
 def place_of(frame: FrameType) -> Place:
