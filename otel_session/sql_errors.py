@@ -32,26 +32,39 @@ _FRAME = lazily(r"^ *File \"[^\n]*(?:\n    [^\n]*)?", re.MULTILINE)
 _TO_THE_END = r".*?(?=\n\n(?:The above exception|During handling)|\Z)"
 _BEGIN = r"(?:\b|(?<=\\n))"  # in a repr the line before ends in the characters \n
 # What stands for the rest, and where it begins; the first is looked for before the pattern is tried.
+_MYSQL = (", ", r"(\((?:1[0-8]\d\d|[34]\d{3}), )\\?[\"'][^\n]*")  # PyMySQL, mysqlclient: (1062, "…")
 _DRIVER_WORDS = tuple(
-    (hint, lazily(pattern, re.DOTALL | re.MULTILINE))
-    for hint, pattern in (
-        ("DETAIL: ", rf"({_BEGIN}DETAIL: ){_TO_THE_END}"),
-        (":  ", rf"({_BEGIN}(?:HINT|CONTEXT|STATEMENT|QUERY|WHERE):  ){_TO_THE_END}"),
-        (")=(", rf"(\bKey \([^()\n]*\)=\(){_TO_THE_END}"),
-        ("LINE ", rf"({_BEGIN}LINE \d+: ){_TO_THE_END}"),
-        ("invalid input ", r"(\binvalid input (?:syntax|value) for [^\n\":]{1,80}: )\\?\"[^\n]*"),
-        ("query argument ", r"(\bfor query argument \$\d+: )[^\n]*"),
-        (" is out of range", r"(\bvalue )\\?\"[^\n]*"),
-        ("value out of range: ", r"(\bvalue out of range: )\\?\"[^\n]*"),
-        ("literal: ", r"(\bmalformed \w+ literal: )\\?\"[^\n]*"),
-        ("at or near ", r"(\bat or near )\\?\"[^\n]*"),
-        (": syntax error", r"(\bnear )\\?\"[^\n]*"),
-        ("unrecognized token: ", r"(\bunrecognized token: )[^\n]*"),
-        ("Duplicate entry ", r"(\bDuplicate entry )[^\n]*"),
-        ("ncorrect ", r"(\b[Ii]ncorrect \w+ value: )[^\n]*"),
-        (", ", r"(\((?:1[0-8]\d\d|[34]\d{3}), )\\?[\"'][^\n]*"),  # PyMySQL, mysqlclient: (1062, "…")
+    (needed, tuple((hint, lazily(pattern, re.DOTALL | re.MULTILINE)) for hint, pattern in words))
+    for needed, words in (
+        (
+            ":",
+            (
+                ("DETAIL: ", rf"({_BEGIN}DETAIL: ){_TO_THE_END}"),
+                (":  ", rf"({_BEGIN}(?:HINT|CONTEXT|STATEMENT|QUERY|WHERE):  ){_TO_THE_END}"),
+                ("LINE ", rf"({_BEGIN}LINE \d+: ){_TO_THE_END}"),
+                ("invalid input ", r"(\binvalid input (?:syntax|value) for [^\n\":]{1,80}: )\\?\"[^\n]*"),
+                ("query argument ", r"(\bfor query argument \$\d+: )[^\n]*"),
+                ("value out of range: ", r"(\bvalue out of range: )\\?\"[^\n]*"),
+                ("literal: ", r"(\bmalformed \w+ literal: )\\?\"[^\n]*"),
+                (": syntax error", r"(\bnear )\\?\"[^\n]*"),
+                ("unrecognized token: ", r"(\bunrecognized token: )[^\n]*"),
+                ("ncorrect ", r"(\b[Ii]ncorrect \w+ value: )[^\n]*"),
+            ),
+        ),
+        ("=", ((")=(", rf"(\bKey \([^()\n]*\)=\(){_TO_THE_END}"),)),
+        (
+            '"',
+            (
+                (" is out of range", r"(\bvalue )\\?\"[^\n]*"),
+                ("at or near ", r"(\bat or near )\\?\"[^\n]*"),
+                _MYSQL,
+            ),
+        ),
+        ("'", (_MYSQL,)),
+        ("Duplicate entry ", (("Duplicate entry ", r"(\bDuplicate entry )[^\n]*"),)),
     )
 )
+"""What drivers say before a value: what a text needs to have, all the more a hint, and the pattern."""
 
 # What a driver says when it names objects only.
 _NAMES_ONLY = lazily(
@@ -112,9 +125,11 @@ def without_values(text: str) -> str:
     text = _without_handled(text)
     if "[" in text or "(Background" in text:
         text = _without_sqlalchemy(text)
-    for hint, pattern in _DRIVER_WORDS:
-        if hint in text:
-            text = pattern.sub(r"\1" + MASK, text)
+    for needed, words in _DRIVER_WORDS:
+        if needed in text:  # most texts have few of these
+            for hint, pattern in words:
+                if hint in text:
+                    text = pattern.sub(r"\1" + MASK, text)
     return text
 
 

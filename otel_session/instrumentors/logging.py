@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Collection, Mapping
 from itertools import islice
+from threading import get_ident
 from typing import Any
 
 from opentelemetry._logs import NoOpLoggerProvider, SeverityNumber, get_logger, get_logger_provider
@@ -29,7 +29,7 @@ from otel_session.instrumentors._base import Instrumentor
 from otel_session.masking import MASK, is_sensitive_key, mask, text_of
 from otel_session.messages import clean, merged, prints_sql
 from otel_session.processors import IdentityLogProcessor
-from otel_session.wire import IN_LOG_RECORD, encode_attributes
+from otel_session.wire import IN_LOG_RECORD, encode_attributes, forks
 from otel_session.wire.identities import encode_for_log_record
 from otel_session.wire.log_leaves import LogWriter, encode_severity
 
@@ -82,11 +82,17 @@ class _Exporter:
         self._multi: Any = None
         self._processors: Any = None
         self._exporting = False
-        self._busy = threading.local()
+        self.after_fork()
+        forks.renew(self)
+
+    def after_fork(self) -> None:
+        """In a child nobody else is at it."""
+        self._busy: set[int] = set()  # threads; one of its own for each would be looked up three times a record
 
     def take(self, logger: logging.Logger, record: logging.LogRecord) -> None:
         try:
-            if not self.active or getattr(self._busy, "now", False):
+            thread, busy = get_ident(), self._busy
+            if thread in busy or not self.active:
                 return
             context = here.get_current()
             if not _OFF.isdisjoint(context) and not is_instrumentation_enabled():
@@ -95,11 +101,11 @@ class _Exporter:
                 return
             if record.levelno < logging.WARNING and prints_sql(record.name):  # the query spans tell the same
                 return
-            self._busy.now = True  # a log line written while we export one must not start another round
+            busy.add(thread)  # a log line written while we export one must not start another round
             try:
                 _emit(record, self._asked, context)
             finally:
-                self._busy.now = False
+                busy.discard(thread)
         except Exception:
             report("LoggingInstrumentor")
 

@@ -49,10 +49,13 @@ class LogWriter:
 
     def writes(self, provider: Any) -> bool:
         """Whether records may be written for this provider; asked anew when it has changed."""
-        multi = getattr(provider, "_multi_log_record_processor", None)
-        known = getattr(multi, "_log_record_processors", None)
-        if known is not self._known or getattr(provider, "_resource", None) is not self._resource:
-            self._learn(provider, known)
+        try:
+            known = provider._multi_log_record_processor._log_record_processors
+            if known is self._known and provider._resource is self._resource:
+                return self._encoder is not None
+        except AttributeError:
+            known = None
+        self._learn(provider, known)
         return self._encoder is not None
 
     def _learn(self, provider: Any, processors: Any) -> None:
