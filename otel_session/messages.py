@@ -34,9 +34,10 @@ def merged(record: logging.LogRecord) -> str:
     if args:
         if prints_sql(record.name):
             return str(record.msg)
-        if isinstance(args, tuple) and any([isinstance(a, BaseException) for a in args]):  # noqa: C419 - quicker
-            clean = tuple(failures.message(a) if isinstance(a, BaseException) else a for a in args)
-            return str(record.msg) % clean
+        for each in args if isinstance(args, tuple) else ():
+            if isinstance(each, BaseException):
+                clean = tuple(failures.message(a) if isinstance(a, BaseException) else a for a in args)
+                return str(record.msg) % clean
     elif isinstance(record.msg, BaseException):
         return failures.message(record.msg)
     return record.getMessage()

@@ -122,7 +122,9 @@ def without_values(text: str) -> str:
 
     Also without the words of the database error being handled at this moment. Takes time in proportion to the length.
     """
-    text = _without_handled(text)
+    handled = sys.exc_info()[1]
+    if handled is not None:
+        text = _without_handled(text, handled)
     if "[" in text or "(Background" in text:
         text = _without_sqlalchemy(text)
     for needed, words in _DRIVER_WORDS:
@@ -133,12 +135,9 @@ def without_values(text: str) -> str:
     return text
 
 
-def _without_handled(text: str) -> str:
+def _without_handled(text: str, handled: BaseException) -> str:
     # Whoever writes an error into a log line mostly does so while handling it: its words are at hand then, in any
     # language and of any driver.
-    handled = sys.exc_info()[1]
-    if handled is None:
-        return text
     for error in chain(handled):
         if is_database_error(error):
             for words in _words(error):

@@ -22,6 +22,8 @@ from otel_session.store.decode import decode_log, decode_span
 from otel_session.store.views import LogView, SpanView
 
 START_S = 30
+# A worker that is told to end in the moment it is forked, before it has a handler of its own, is never told again.
+TWO_WORKERS = ("--workers", "2", "--graceful-timeout", "10")
 STOP_S = 20
 COOKIE = "otel_session"
 

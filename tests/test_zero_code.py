@@ -15,6 +15,7 @@ from tests.environments import python_with
 from tests.started import (
     FLASK_APP,
     MESSAGES,
+    TWO_WORKERS,
     Browser,
     Telemetry,
     assert_session_is_right,
@@ -77,7 +78,7 @@ def test_otel_session_run_without_dashes(python: pathlib.Path, folder: pathlib.P
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["plain", "preload"])
 def test_gunicorn(python: pathlib.Path, folder: pathlib.Path, options: tuple[str, ...]) -> None:
     """Two gunicorn workers write one store; whichever serves a request, it stays with its browser."""
-    command = ("gunicorn", "--workers", "2", "--bind", "127.0.0.1:{port}", *options, "app:app")
+    command = ("gunicorn", *TWO_WORKERS, "--bind", "127.0.0.1:{port}", *options, "app:app")
     with started(python, folder, "opentelemetry-instrument", *command) as app:
         browsers = visited(app.url, 6)
         time.sleep(2)  # on a busy machine the second worker is up later than the first, which serves all until then

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.environments import python_with
-from tests.started import COOKIE, Browser, Telemetry, environ_for, flask_folder, started, visited
+from tests.started import COOKIE, TWO_WORKERS, Browser, Telemetry, environ_for, flask_folder, started, visited
 
 COMMAND = ("opentelemetry-instrument", "flask", "--app", "app", "run", "--port", "{port}")
 # What the application can see of us: patched functions, processors, propagators.
@@ -133,7 +133,7 @@ def test_wrong_value(python: pathlib.Path, folder: pathlib.Path, variable: str, 
 
 def test_wrong_value_under_gunicorn(python: pathlib.Path, folder: pathlib.Path) -> None:
     """However many workers there are, the line is written once."""
-    command = ("opentelemetry-instrument", "gunicorn", "--workers", "2", "--bind", "127.0.0.1:{port}", "app:app")
+    command = ("opentelemetry-instrument", "gunicorn", *TWO_WORKERS, "--bind", "127.0.0.1:{port}", "app:app")
     with started(python, folder, *command, OTEL_SESSION_IDLE_S="soon") as app:
         (browser,) = visited(app.url, 1)
         app.stop()

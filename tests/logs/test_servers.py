@@ -9,10 +9,10 @@ import pytest
 
 from otel_session.ids import short_id
 from tests.environments import python_with
-from tests.started import Browser, Started, flask_folder, started
+from tests.started import TWO_WORKERS, Browser, Started, flask_folder, started
 
 FLASK = ("flask", "--app", "app", "run", "--port", "{port}")
-GUNICORN = ("gunicorn", "--workers", "2", "--bind", "127.0.0.1:{port}", "--access-logfile", "-", "app:app")
+GUNICORN = ("gunicorn", *TWO_WORKERS, "--bind", "127.0.0.1:{port}", "--access-logfile", "-", "app:app")
 THREADS = (*GUNICORN[:-1], "--threads", "4", "app:app")
 UVICORN = ("uvicorn", "--interface", "wsgi", "--port", "{port}", "app:app")
 PATHS = ("/deals", "/helper", "/boom", "/stream", "/gone", "/plain")
