@@ -18,7 +18,8 @@ from otel_session.instrumentors.sqlalchemy.prepared import Target
 from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
 
 _MARK = "_otel_session_wrapped"
-_lock = threading.Lock()
+# Taken again by its own thread: garbage collection may close a leaked connection meanwhile, and under asyncio wait for it.
+_lock = threading.RLock()
 _wrapped: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -83,7 +84,7 @@ def _unwrap(dialect: Any) -> None:
 
 def _unlock_in_child() -> None:
     global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held it
+    _lock = threading.RLock()  # another thread of the parent may have held it
 
 
 if hasattr(os, "register_at_fork"):

@@ -35,7 +35,7 @@ class Budget:
     def __init__(self, most: int) -> None:
         self._most = most
         self._used: dict[Any, int] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # garbage collection may come in the middle, and other tasks under asyncio
 
     def take(self) -> bool:
         """Whether it may be done once more here."""
