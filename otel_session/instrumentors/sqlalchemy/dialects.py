@@ -18,7 +18,7 @@ from otel_session.instrumentors.sqlalchemy.prepared import Target
 from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
 
 _MARK = "_otel_session_wrapped"
-# Taken again by its own thread: garbage collection may close a leaked connection meanwhile, and under asyncio wait for it.
+# Taken again by its own thread: garbage collection may close a leaked connection meanwhile, and wait under asyncio.
 _lock = threading.RLock()
 _wrapped: weakref.WeakSet[Any] = weakref.WeakSet()
 
