@@ -30,7 +30,6 @@ from otel_session.masking import MASK, is_sensitive_key, mask, text_of
 from otel_session.messages import clean, merged, prints_sql
 from otel_session.processors import IdentityLogProcessor
 from otel_session.wire import IN_LOG_RECORD, encode_attributes, forks
-from otel_session.wire.entries import EntrySpan
 from otel_session.wire.identities import encode_for_log_record
 from otel_session.wire.log_leaves import LogWriter, encode_severity
 
@@ -230,7 +229,7 @@ def _write(record: logging.LogRecord, attributes: dict[str, Any], identity: Iden
         body_of(record),
         place + ids,
         attributes,
-        INVALID_SPAN_CONTEXT if span is None else span._context if type(span) is EntrySpan else span.get_span_context(),
+        INVALID_SPAN_CONTEXT if span is None else span.get_span_context(),
         session_id,
     )
 

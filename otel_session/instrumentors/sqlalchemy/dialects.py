@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from otel_session.instrumentors.sqlalchemy import executing, transactions
-from otel_session.instrumentors.sqlalchemy.executing import MANY
+from otel_session.instrumentors.sqlalchemy.executing import MANY, finishing
 from otel_session.instrumentors.sqlalchemy.prepared import Target
 from otel_session.instrumentors.sqlalchemy.queries import QueryRecorder
 
@@ -93,35 +93,23 @@ if hasattr(os, "register_at_fork"):
 
 def _execute_no_params(original: Callable[..., Any], target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
     def do_execute_no_params(cursor: Any, statement: str, context: Any = None) -> Any:
-        started = recorder.start(target, statement, context)
-        if started is None:
-            return original(cursor, statement, context)
-        try:
-            result = original(cursor, statement, context)
-        except BaseException as error:
-            recorder.finish(started, context, error)
-            raise
-        recorder.finish(started, context)
-        return result
+        return finishing(recorder, recorder.start(target, statement, context), original, cursor, statement, context)
 
     return do_execute_no_params
 
 
 def _executemany(original: Callable[..., Any], target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
+    def marked(cursor: Any, statement: str, parameters: Any, context: Any) -> Any:
+        setattr(context, MANY, True)
+        try:
+            return original(cursor, statement, parameters, context)
+        finally:
+            setattr(context, MANY, False)
+
     def do_executemany(cursor: Any, statement: str, parameters: Any, context: Any = None) -> Any:
         sets = len(parameters) if hasattr(parameters, "__len__") else 1
         started = recorder.start(target, statement, context, sets)
-        if started is None:
-            return original(cursor, statement, parameters, context)
-        setattr(context, MANY, True)
-        try:
-            result = original(cursor, statement, parameters, context)
-        except BaseException as error:
-            recorder.finish(started, context, error)
-            raise
-        finally:
-            setattr(context, MANY, False)
-        recorder.finish(started, context)
-        return result
+        call = original if started is None else marked
+        return finishing(recorder, started, call, cursor, statement, parameters, context)
 
     return do_executemany

@@ -25,7 +25,7 @@ MANY = "_otel_session_many"
 
 def around(original: Callable[..., Any], target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
     """A dialect's `do_execute`, recorded."""
-    slowly, write, writes = _slowly(original, target, recorder), recorder.write, recorder.writer.writes
+    write, writes = recorder.write, recorder.writer.writes
     modules, span_key, get_current = sys.modules, here.SPAN, here.get_current
 
     def do_execute(cursor: Any, statement: str, parameters: Any, context: Any = None) -> Any:
@@ -63,7 +63,8 @@ def around(original: Callable[..., Any], target: Target, recorder: QueryRecorder
         except Exception:
             report("do_execute: start")
         if not ordinary:
-            return slowly(cursor, statement, parameters, context)
+            started = recorder.start(target, statement, context)
+            return finishing(recorder, started, original, cursor, statement, parameters, context)
         start_ns = time_ns()
         try:
             result = original(cursor, statement, parameters, context)
@@ -91,17 +92,21 @@ def around(original: Callable[..., Any], target: Target, recorder: QueryRecorder
     return do_execute
 
 
-def _slowly(original: Callable[..., Any], target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
-    def do_execute_slowly(cursor: Any, statement: str, parameters: Any, context: Any) -> Any:
-        started = recorder.start(target, statement, context)
-        if started is None:
-            return original(cursor, statement, parameters, context)
-        try:
-            result = original(cursor, statement, parameters, context)
-        except BaseException as error:
-            recorder.finish(started, context, error)
-            raise
-        recorder.finish(started, context)
-        return result
+def finishing(recorder: QueryRecorder, started: Started | None, call: Callable[..., Any], *args: Any) -> Any:
+    """Call the driver, and end the statement with it; only call it where `started` is None.
 
-    return do_execute_slowly
+    Args:
+        recorder: What has started it.
+        started: What it gave.
+        call: What calls the driver.
+        args: Its arguments; the last is the execution context.
+    """
+    if started is None:
+        return call(*args)
+    try:
+        result = call(*args)
+    except BaseException as error:
+        recorder.finish(started, args[-1], error)
+        raise
+    recorder.finish(started, args[-1])
+    return result

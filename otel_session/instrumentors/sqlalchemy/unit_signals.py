@@ -148,7 +148,7 @@ class UnitSignals:
             _encode,
             key,
             unit.opened_at,
-            ambient._context if type(ambient) is EntrySpan else ambient.get_span_context(),
+            ambient.get_span_context(),
             known.span_id,
             unit.start_ns,
             end_ns,

@@ -22,7 +22,6 @@ Set and read as an attribute: to look into `__dict__` costs an object its fast a
 
 COMMIT, ROLLBACK, CLOSE, LEAKED = "commit", "rollback", "close", "leaked"
 _MAX_LINKS = 32
-_NOTHING_FLUSHED = (0, 0, 0)
 
 
 class Unit:
@@ -85,7 +84,7 @@ class Unit:
         self.span: Span | None = None
         self.known: SpanContext | None = None
         self.statements = self.busy_ns = self.savepoints = self.commits = self.rollbacks = self.failed_at = 0
-        self.flushed = _NOTHING_FLUSHED
+        self.flushed = (0, 0, 0)
         self.committed = self.rolled_back = self.undone = self.joined = self.ending = False
         self.error: str | None = None
         self.reason: str | None = None
