@@ -123,7 +123,10 @@ class Identity:
         self.in_log_lines: Any
         self.user: tuple[str, str] | None = None
         self.deadline: float | None = None
-        self._rebuild()
+        self.attributes = {names.CORRELATION_ID: self.correlation_id}
+        if session_id is not None:
+            self.attributes[names.SESSION_ID] = session_id
+        self.encoded = self.encoded_for_logs = self.in_log_lines = None
         self.changed = False
 
     def _rebuild(self) -> None:

@@ -226,10 +226,11 @@ _KEPT_CHARS = 1_024
 _kept: dict[str, tuple[visits.Visit, str]] = {}
 
 
-def identify_again(environ: Mapping[str, Any], settings: Config, *, over_tls: bool) -> Identity | None:
+def identify_again(environ: Mapping[str, Any], settings: Config) -> Identity | None:
     """Who sent a request whose Cookie header is known from before: most requests of a visit.
 
-    Costs a tenth of `identify`. None, for `identify` to look closely, when anything is new or has run out.
+    Costs a tenth of `identify`. None, for `identify` to look closely, when anything is new or has run out. Whether it
+    came over TLS is left to the caller.
     """
     found = _kept.get(environ.get("HTTP_COOKIE", ""))
     if found is None or "HTTP_BAGGAGE" in environ or settings.source != "cookie":
@@ -244,9 +245,7 @@ def identify_again(environ: Mapping[str, Any], settings: Config, *, over_tls: bo
         correlation_id = _valid("correlation", environ.get("HTTP_X_CORRELATION_ID")) or _valid(
             "correlation", environ.get("HTTP_X_REQUEST_ID")
         )
-    identity = Identity(session_id, correlation_id, previous_id=visit.previous_id, confirmed=True, visit=visit)
-    identity.over_tls = over_tls
-    return identity
+    return Identity(session_id, correlation_id, previous_id=visit.previous_id, confirmed=True, visit=visit)
 
 
 def _keep(header: str, visit: visits.Visit, session_id: str) -> None:

@@ -116,12 +116,16 @@ class DropRule:
 
         Saves asking a sampler that always says no.
         """
-        if not self.drops_children() or not self._always:
+        tracer = getattr(self._tracer, "_real_tracer", None) or self._tracer
+        if type(tracer) is not Tracer:
+            return None
+        if tracer.sampler is not self._sampler:
+            self._learn(tracer.sampler)
+        if not self._always:
             return None
         if context.get(here.SPAN) is not None and trace.get_current_span(context) is not trace.INVALID_SPAN:
             return None
-        tracer = getattr(self._tracer, "_real_tracer", None) or self._tracer
-        return Dropped(tracer.id_generator) if type(tracer) is Tracer else None
+        return Dropped(tracer.id_generator)
 
     def _learn(self, sampler: Any) -> None:
         self._always = _never_samples(sampler)

@@ -8,6 +8,7 @@ it makes the server span and ours gives it the ids.
 from __future__ import annotations
 
 import functools
+import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -112,7 +113,10 @@ class FlaskInstrumentor(Instrumentor):
         # Flask 3.2 hands the context in as an argument: whatever comes is passed on.
         def full_dispatch_request(app: Any, *args: Any, **kwargs: Any) -> Any:
             settings = self._server.settings
-            if not known_later.wanted(settings) or not self._covers(app):
+            user = settings.user
+            if settings.source != "app" and (user == "off" or (user == "auto" and "flask_login" not in sys.modules)):
+                return original(app, *args, **kwargs)  # there is nothing to look up: the common case
+            if not self._covers(app):
                 return original(app, *args, **kwargs)
             known_later.before(app, settings)
             try:

@@ -96,4 +96,5 @@ class _Body:
 
     def __del__(self) -> None:
         # Test clients drop a response without closing it.
-        self._request.lost()
+        if not self._request.ended:
+            self._request.lost()

@@ -26,13 +26,6 @@ _FLASK_LOGIN_KEY = "_user_id"
 _told: set[str] = set()
 
 
-def wanted(settings: Config) -> bool:
-    """Whether a request has anything to look up; the common case asks no more than this."""
-    if settings.user == "auto":
-        return "flask_login" in sys.modules or settings.source == "app"
-    return settings.user != "off" or settings.source == "app"
-
-
 def before(app: Any, settings: Config) -> None:
     """Give the current request its user and, with source `app`, its session. Never raises.
 

@@ -66,6 +66,7 @@ class ServedRequest:
         content_length: What the response announced, in bytes, or None.
         recording: Whether its span is recorded.
         arrived: What was counted when it arrived, None for a request that is not counted.
+        ended: Whether its end was seen.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class ServedRequest:
         self._endpoint = ""
         self._view: str | None = None
         self._escaped = False
-        self._ended = False
+        self.ended = False
 
     def _look_at_route(self) -> None:
         # Flask empties `werkzeug.request` when it is done, so this is asked while it still answers.
@@ -180,9 +181,9 @@ class ServedRequest:
 
     def end(self) -> None:
         """The body has been sent, or its client has gone."""
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
         self.environ.pop(ENVIRON_KEY, None)
         self.environ[CONTEXT_KEY] = self.context
         try:
@@ -199,7 +200,7 @@ class ServedRequest:
 
     def lost(self) -> None:
         """The body was collected, whether or not it was read and closed before."""
-        if not self._ended:
+        if not self.ended:
             apart(self.end)
 
     @property

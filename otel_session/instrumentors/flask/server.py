@@ -36,6 +36,7 @@ from otel_session.wire.short_way import ShortWay
 SCOPE = "otel_session.flask"
 _MAX_SEARCHED_CHARS = 8_192
 _KEPT_MOST = 2_000
+_ERROR_FROM = 500
 _SLOW_S = 0.5
 """A request that takes longer is kept as an exemplar, and so is one that failed."""
 _DURATION = Metric(
@@ -99,7 +100,7 @@ class Server:
         ambient = here.get_current()
         nested = here.SPAN in ambient and current_span_is_local(ambient)
         base = ambient if nested else _extracted(environ, ambient)
-        found = here.current(base)
+        found = here.current(base) if here.KEY in base else None
         identity = environ.get(propagators.IDENTITY_KEY) or found or self._identify(environ, base)
         environ[propagators.IDENTITY_KEY] = identity
         inside, identity.answering = identity.answering, True
@@ -162,25 +163,22 @@ class Server:
         if request.arrived is not None:
             key, counted, active = request.arrived
             active.add(-1, request.context)
-            error_type = request.error_type
-            series = self._series(request, key, counted, error_type)
+            failed = request.error is not None or request.status >= _ERROR_FROM
+            error_type = request.error_type if failed else None
+            kind = (key, request.environ.get("SERVER_PROTOCOL"), request.status, request.route, error_type)
+            series = self._measured.get(kind)
+            if series is None:
+                series = self._duration.series(_measured(request, counted))
+                if len(self._measured) < _KEPT_MOST:
+                    self._measured[kind] = series
             series.add(seconds, request.context, notable=seconds >= _SLOW_S or error_type is not None)
-
-    def _series(
-        self, request: ServedRequest, arrived: tuple[str, str], counted: dict[str, Any], error_type: str | None
-    ) -> Recorder:
-        key = (arrived, request.environ.get("SERVER_PROTOCOL"), request.status, request.route, error_type)
-        found = self._measured.get(key)
-        if found is None:
-            found = self._duration.series(_measured(request, counted))
-            if len(self._measured) < _KEPT_MOST:
-                self._measured[key] = found
-        return found
 
     def _identify(self, environ: dict[str, Any], base: Context) -> Identity:
         if "HTTP_COOKIE" in environ:
-            known = propagation.identify_again(environ, self.settings, over_tls=propagators.came_over_tls(environ))
+            known = propagation.identify_again(environ, self.settings)
             if known is not None:
+                if "HTTP_X_FORWARDED_PROTO" in environ or environ.get("wsgi.url_scheme") == "https":
+                    known.over_tls = propagators.came_over_tls(environ)
                 return known
         return propagation.identify(propagators.incoming_of(environ, _getter), base, self.settings)
 
@@ -213,8 +211,10 @@ def _without_remote_span(context: Context) -> Context:
 
 def _extracted(environ: dict[str, Any], ambient: Context) -> Context:
     # What a middleware around us put into the context stays; whoever is in it is not who sent this request.
-    base = ambient if here.current(ambient) is None else here.without_identity(ambient)
-    if not _carriers.can_extract(environ):
+    base = ambient if here.KEY not in ambient else here.without_identity(ambient)
+    textmap = propagate.get_global_textmap()
+    keys = _carriers.keys if textmap is _carriers.textmap else _carriers.learn(textmap)
+    if keys is not None and not any(map(environ.__contains__, keys)):
         return base
     try:
         return propagate.extract(environ, base, _getter)
@@ -227,16 +227,14 @@ class _Carriers:
     """Knows which headers the global propagator reads: most requests have none of them."""
 
     def __init__(self) -> None:
-        self._known: Any = None
-        self._keys: tuple[str, ...] | None = None
+        self.textmap: Any = None
+        self.keys: tuple[str, ...] | None = None
 
-    def can_extract(self, environ: dict[str, Any]) -> bool:
-        textmap = propagate.get_global_textmap()
-        if textmap is not self._known:
-            self._keys, self._known = _keys_read_by(textmap), textmap
-        if self._keys is None:
-            return True
-        return any(map(environ.__contains__, self._keys))
+    def learn(self, textmap: Any) -> tuple[str, ...] | None:
+        """The environ keys that the propagator reads; None when it does not say all."""
+        keys = self.keys = _keys_read_by(textmap)
+        self.textmap = textmap
+        return keys
 
 
 def _keys_read_by(textmap: Any) -> tuple[str, ...] | None:

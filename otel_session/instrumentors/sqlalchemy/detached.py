@@ -20,7 +20,7 @@ from sqlalchemy.orm.base import ATTR_WAS_SET, LOAD_AGAINST_COMMITTED
 from sqlalchemy.orm.exc import DetachedInstanceError, ObjectDeletedError
 
 from otel_session import config
-from otel_session._guard import guarded
+from otel_session._guard import guarded, report
 from otel_session.instrumentors.sqlalchemy import advice, recovery
 from otel_session.instrumentors.sqlalchemy.advice import DELETED, DYNAMIC, EMPTY, OTHER, RAISED, RECOVERED, Read
 from otel_session.instrumentors.sqlalchemy.detached_signals import DetachedSignals
@@ -61,11 +61,14 @@ class DetachedWatch:
         recovery.use(None)
 
     def _around_expunge_all(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        note = guarded(self._ends.note)
+        note = self._ends.note
 
         def expunge_all(orm_session: Any) -> Any:
-            if len(orm_session.identity_map):
-                note(orm_session.identity_map, sys._getframe(1))
+            try:
+                if len(orm_session.identity_map):
+                    note(orm_session.identity_map, sys._getframe(1))
+            except Exception:
+                report("DetachedWatch.expunge_all")
             return original(orm_session)
 
         return expunge_all

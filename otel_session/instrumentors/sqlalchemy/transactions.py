@@ -42,10 +42,13 @@ _SENDING = ("mysql", "mariadb")
 """Dialects whose drivers send a COMMIT also where there is nothing to commit."""
 
 
-def commits_itself(connection: Connection) -> bool:
-    """Whether the database commits each statement by itself here (AUTOCOMMIT), so that the driver sends no COMMIT."""
-    known: Callable[[], bool] | None = getattr(connection, "_is_autocommit_isolation", None)
-    return known is not None and known() and connection.dialect.name not in _SENDING
+autocommits: Callable[[Connection], bool] = getattr(Connection, "_is_autocommit_isolation", lambda _: False)
+"""Whether the database commits each statement by itself here (AUTOCOMMIT)."""
+
+
+def sends_no_commit(connection: Connection) -> bool:
+    """Whether the driver then sends no COMMIT."""
+    return connection.dialect.name not in _SENDING
 
 
 def _around(original: Callable[..., Any], name: str, target: Target, recorder: QueryRecorder) -> Callable[..., Any]:
@@ -70,7 +73,10 @@ def _around(original: Callable[..., Any], name: str, target: Target, recorder: Q
         if owner is connection:
             _leave_record(connection, name)
         elif name != PREPARE:
-            unmark(owner)  # the pool rolls back what it gets back, in no transaction
+            try:
+                delattr(owner, KEY)  # the pool rolls back what it gets back, in no transaction
+            except AttributeError:  # another thread has
+                pass
         return result
 
     return do_end

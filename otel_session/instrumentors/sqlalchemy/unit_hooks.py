@@ -22,9 +22,9 @@ from otel_session._guard import report
 from otel_session.instrumentors.sqlalchemy import connects
 from otel_session.instrumentors.sqlalchemy.orm_sessions import OrmSessions
 from otel_session.instrumentors.sqlalchemy.patches import Patches, unlisten
-from otel_session.instrumentors.sqlalchemy.transactions import commits_itself
+from otel_session.instrumentors.sqlalchemy.transactions import autocommits, sends_no_commit
 from otel_session.instrumentors.sqlalchemy.unit_signals import UnitSignals
-from otel_session.instrumentors.sqlalchemy.units import CLOSE, COMMIT, KEY, LEAKED, ROLLBACK, Unit, unit_of, unmark
+from otel_session.instrumentors.sqlalchemy.units import KEY, LEAKED, Unit, unit_of
 from otel_session.wire.entries import Dropped
 
 _BRACKETED = "opentelemetry.instrumentation.sqlalchemy"
@@ -41,7 +41,7 @@ class UnitHooks:
     def __init__(self, signals: UnitSignals) -> None:
         self.signals = signals
         self.active = False
-        self.orm_sessions = OrmSessions(self._lost, self._end)
+        self.orm_sessions = OrmSessions(self._lost, signals.end)
         self._patches = Patches()
         self._bracketed = False
 
@@ -83,15 +83,17 @@ class UnitHooks:
             if unit is None:
                 return original(transaction, bind, *args, **kwargs)
             try:
-                if not self.signals.is_here(unit):
+                if unit.span is None or not self.signals.is_here(unit):
                     connection = original(transaction, bind, *args, **kwargs)
                 else:  # the pool, the driver and others' instrumentations see the unit's span while it connects
                     with self.signals.inside(unit):
                         connection = original(transaction, bind, *args, **kwargs)
             except BaseException as error:
                 unit.error = _type_of(error)
-                _count_waiting(unit)
                 raise
+            finally:
+                if not unit.owners:  # before there is a connection no transaction is idle
+                    unit.busy_ns = time_ns() - unit.start_ns
             connected(unit, connection, bind)
             return connection
 
@@ -116,14 +118,14 @@ class UnitHooks:
 
     def _connected(self, unit: Unit, connection: Any, bind: Any) -> None:
         try:
-            _count_waiting(unit)
             if isinstance(bind, Connection):
                 unit.joined = True
                 if getattr(connection, KEY, None) is not None:  # another unit's connection stays that one's
                     return
             setattr(connection, KEY, unit)
             record = getattr(connection.connection, "_connection_record", None)
-            if record is not None and not commits_itself(connection):  # where two units share one, the later is found
+            if record is not None and not (autocommits(connection) and sends_no_commit(connection)):
+                # Where two units share one, the later is found.
                 setattr(record, KEY, unit)
             unit.owners += (ref(connection), record)  # of a leak, the connection must go with its ORM session
         except Exception:
@@ -169,7 +171,7 @@ class UnitHooks:
         return __init__
 
     def _around_end(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        note_commit, ended = _note_commit, self._ended
+        ended = self._ended
 
         def close(transaction: Any, invalidate: bool = False) -> Any:
             unit = getattr(transaction, KEY, None)
@@ -177,7 +179,10 @@ class UnitHooks:
                 return original(transaction, invalidate)
             key = id(transaction.session)
             if getattr(transaction, "_state", None) is _COMMITTED:
-                note_commit(unit)
+                if unit.undone:
+                    unit.rolled_back, unit.reason = True, unit.reason or unit.error
+                else:
+                    unit.committed, unit.error, unit.reason = True, None, None
             result = original(transaction, invalidate)
             ended(unit, key, transaction)
             return result
@@ -186,11 +191,14 @@ class UnitHooks:
 
     def _ended(self, unit: Unit, key: int, root: Any) -> None:
         try:
-            unmark(root)
+            try:
+                delattr(root, KEY)
+            except AttributeError:  # listeners of the application's may have closed it again meanwhile
+                pass
             units = self.orm_sessions.units
             if units.get(key) is unit:  # else a listener of the application's has begun the next one
                 del units[key]
-                self._end(unit)
+                self.signals.end(unit)
         except Exception:
             report("UnitHooks.ended")
 
@@ -238,30 +246,12 @@ class UnitHooks:
         except Exception:
             report("UnitHooks.after_flush")
 
-    def _end(self, unit: Unit) -> None:
-        unit.let_go()
-        self.signals.end(unit, COMMIT if unit.committed else ROLLBACK if unit.rolled_back else CLOSE)
-
     def _lost(self, unit: Unit) -> None:
         """An ORM session was collected while its unit of work was open."""
         if self.active:
             if unit.statements:
                 unit.rollbacks += unit.still_found()  # the pools do it, those that have not done it already
-            unit.let_go()
             self.signals.end(unit, LEAKED)
-
-
-def _note_commit(unit: Unit) -> None:
-    if unit.undone:
-        unit.rolled_back, unit.reason = True, unit.reason or unit.error
-    else:
-        unit.committed, unit.error, unit.reason = True, None, None
-
-
-def _count_waiting(unit: Unit) -> None:
-    """Before there is a connection no transaction is idle."""
-    if not unit.owners:
-        unit.busy_ns = time_ns() - unit.start_ns
 
 
 def _count_savepoint(transaction: Any) -> None:

@@ -19,7 +19,7 @@ from otel_session._guard import report
 from otel_session.instrumentors.sqlalchemy.places import current_place
 from otel_session.instrumentors.sqlalchemy.queries import ASIDE, QueryRecorder
 from otel_session.instrumentors.sqlalchemy.unit_counts import UnitCounts
-from otel_session.instrumentors.sqlalchemy.units import COMMIT, ROLLBACK, Unit
+from otel_session.instrumentors.sqlalchemy.units import CLOSE, COMMIT, ROLLBACK, Unit
 from otel_session.wire.cache import GenerationCache
 from otel_session.wire.entries import Dropped, EntrySpan, Part
 from otel_session.wire.identities import tell_as_it_was
@@ -113,10 +113,18 @@ class UnitSignals:
         finally:
             otel_context.detach(token)
 
-    def end(self, unit: Unit, outcome: str) -> None:
-        """A unit of work has ended. Never raises."""
+    def end(self, unit: Unit, outcome: str = "") -> None:
+        """A unit of work has ended, and is found no more. Never raises.
+
+        Args:
+            unit: The unit.
+            outcome: `leaked`; else what the unit says of itself.
+        """
         try:
+            unit.let_go()
             end_ns = time_ns()
+            if not outcome:
+                outcome = COMMIT if unit.committed else ROLLBACK if unit.rolled_back else CLOSE
             error = None if outcome == COMMIT else unit.error or unit.reason
             if unit.known is not None:
                 identity = here.current(unit.context)

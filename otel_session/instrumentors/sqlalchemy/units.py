@@ -109,8 +109,11 @@ class Unit:
         for owner in self.owners:
             if type(owner) is ref:
                 owner = owner()
-            if owner is not None and getattr(owner, KEY, None) is self:
-                unmark(owner)
+            if getattr(owner, KEY, None) is self:
+                try:
+                    delattr(owner, KEY)
+                except AttributeError:  # another thread has
+                    pass
         self.owners = ()
 
     def used_under(self, span: Any) -> None:

@@ -41,7 +41,7 @@ class Visitors:
         """
         if not tab.is_of(client):
             self._read_handshake(tab, client)
-        known = propagation.identify_again(tab.environ, self._unsent, over_tls=False)
+        known = propagation.identify_again(tab.environ, self._unsent)
         if known is not None:
             return known
         assert tab.incoming is not None
