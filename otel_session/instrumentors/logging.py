@@ -61,7 +61,11 @@ class LoggingInstrumentor(Instrumentor):
         original = logging.Logger.callHandlers
 
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
-            if exporter.wants():
+            try:  # once there is a provider of the SDK's, it stays
+                known = exporter.multi._log_record_processors is exporter.processors
+            except AttributeError:
+                known = False
+            if exporter.exporting if known else exporter.ask():
                 exporter.take(logger, record)
             original(logger, record)
 
@@ -79,9 +83,9 @@ class _Exporter:
         self.active = True
         self._provider = provider
         self._asked: Any = None
-        self._multi: Any = None
-        self._processors: Any = None
-        self._exporting = False
+        self.multi: Any = None
+        self.processors: Any = None
+        self.exporting = False
         self.after_fork()
         forks.renew(self)
 
@@ -109,24 +113,16 @@ class _Exporter:
         except Exception:
             report("LoggingInstrumentor")
 
-    def wants(self) -> bool:
-        """Whether anybody takes records; worked out when the provider or its processors have changed. Never raises."""
-        try:  # once there is a provider of the SDK's, it stays
-            if self._multi._log_record_processors is self._processors:
-                return self._exporting
-        except AttributeError:
-            pass
-        return self._ask()
-
-    def _ask(self) -> bool:
+    def ask(self) -> bool:
+        """Whether anybody takes records: worked out where the provider or its processors are new. Never raises."""
         try:
             provider = self._provider or get_logger_provider()
             multi = getattr(provider, "_multi_log_record_processor", None)
             processors = getattr(multi, "_log_record_processors", None)
-            self._exporting = _exports(provider, processors)
-            self._asked, self._processors = provider, processors
-            self._multi = multi if type(provider) is LoggerProvider else None
-            return self._exporting
+            self.exporting = _exports(provider, processors)
+            self._asked, self.processors = provider, processors
+            self.multi = multi if type(provider) is LoggerProvider else None
+            return self.exporting
         except Exception:
             report("LoggingInstrumentor")
             return False

@@ -12,17 +12,8 @@ if TYPE_CHECKING:
     from otel_session.instrumentors.flask.request import ServedRequest
 
 
-def watched(request: ServedRequest, iterable: Any) -> Iterable[bytes]:
-    """The body to hand to the server; its code runs in the request's context and its end ends the request."""
-    wrapper = request.environ.get("wsgi.file_wrapper")
-    if isinstance(wrapper, type) and isinstance(iterable, wrapper):
-        # The server may hand such a file to the kernel, if it gets it as it is.
-        _watch_file(request, iterable)
-        return cast("Iterable[bytes]", iterable)
-    return _Body(request, iterable)
-
-
-def _watch_file(request: ServedRequest, iterable: Any) -> None:
+def watched_file(request: ServedRequest, iterable: Any) -> Iterable[bytes]:
+    """A body that the server may hand to the kernel, if it gets it as it is; its end ends the request."""
     close = getattr(iterable, "close", None)
 
     def close_and_end() -> None:
@@ -37,9 +28,10 @@ def _watch_file(request: ServedRequest, iterable: Any) -> None:
         weakref.finalize(iterable, request.lost)
     except Exception:  # a type that takes no attributes: its end cannot be seen
         request.end()
+    return cast("Iterable[bytes]", iterable)
 
 
-class _Body:
+class Body:
     """A response's iterable. Each step is bracketed by the request's context, on one thread, strictly nested."""
 
     __slots__ = ("__weakref__", "_iterable", "_iterator", "_left", "_request")
@@ -51,7 +43,7 @@ class _Body:
         # With a known length the last byte is the end, whether or not the server asks for more or closes.
         self._left = request.content_length
 
-    def __iter__(self) -> _Body:
+    def __iter__(self) -> Body:
         return self
 
     def __next__(self) -> bytes:
@@ -81,6 +73,7 @@ class _Body:
         return chunk
 
     def close(self) -> None:
+        """What servers call at the end of the response (PEP 3333)."""
         request = self._request
         token = here.attach(request.context)
         try:

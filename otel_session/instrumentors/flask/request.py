@@ -72,6 +72,7 @@ class ServedRequest:
     def __init__(
         self,
         environ: dict[str, Any],
+        start_response: Callable[..., Any],
         context: otel_context.Context,
         identity: Identity,
         server: Serving,
@@ -80,6 +81,7 @@ class ServedRequest:
         cookie_allowed: bool = True,
     ) -> None:
         self.environ = environ
+        self._start_response = start_response
         self.context = context
         self.identity = identity
         self.span = span
@@ -110,18 +112,15 @@ class ServedRequest:
                 if self.recording:
                     self._view = _name_of_view(rule.endpoint)
 
-    def start_response(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """A `start_response` that adds our headers (PEP 3333)."""
-
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            try:
-                ours = self._answer(status, headers)
-            except Exception:
-                report("ServedRequest.answer")
-                ours = headers
-            return original(status, ours) if exc_info is None else original(status, ours, exc_info)
-
-        return start_response
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        """The server's `start_response`, with our headers (PEP 3333)."""
+        try:
+            ours = self._answer(status, headers)
+        except Exception:
+            report("ServedRequest.answer")
+            ours = headers
+        answer = self._start_response
+        return answer(status, ours) if exc_info is None else answer(status, ours, exc_info)
 
     def _answer(self, status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         self.status = int(status[:3])

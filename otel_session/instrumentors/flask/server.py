@@ -25,7 +25,7 @@ from otel_session.instrumentors.flask.attributes import (
     request_attributes,
     span_name,
 )
-from otel_session.instrumentors.flask.body import watched
+from otel_session.instrumentors.flask.body import Body, watched_file
 from otel_session.instrumentors.flask.parts import RequestParts, identity_parts
 from otel_session.instrumentors.flask.request import ENVIRON_KEY, Arrived, ServedRequest, current_span_is_local
 from otel_session.instruments import Measured, Recorder
@@ -76,7 +76,7 @@ class Server:
             span: Whether the server span is ours; False when the official Flask instrumentation makes it.
         """
         try:
-            request = self._begin(environ, span)
+            request = self._begin(environ, start_response, span)
         except Exception:
             report("Server.begin")
             request = None
@@ -85,16 +85,21 @@ class Server:
             return served
         token = here.attach(request.context if span else _without_remote_span(request.context))
         try:
-            body = inner(environ, request.start_response(start_response))
+            body = inner(environ, request.start_response)
         except BaseException as error:
             request.escaped(error)
             request.end()
             raise
         finally:
             here.detach(token)
-        return watched(request, body)
+        wrapper = environ.get("wsgi.file_wrapper")
+        if isinstance(wrapper, type) and isinstance(body, wrapper):
+            return watched_file(request, body)
+        return Body(request, body)
 
-    def _begin(self, environ: dict[str, Any], with_span: bool) -> ServedRequest | None:
+    def _begin(
+        self, environ: dict[str, Any], start_response: Callable[..., Any], with_span: bool
+    ) -> ServedRequest | None:
         if ENVIRON_KEY in environ:
             return None
         ambient = here.get_current()
@@ -105,13 +110,16 @@ class Server:
         environ[propagators.IDENTITY_KEY] = identity
         inside, identity.answering = identity.answering, True
         excluded = self.http.excluded is not None and _is_excluded(environ, self.http.excluded)
-        span = self._start_span(environ, base, identity, nested) if with_span and not excluded else None
+        span = None
+        if with_span and not excluded:
+            span = self._rule.dropped(base) or self._start_span(environ, base, identity, nested)
         context = base
         if identity is not found or span is not None:
             context = here.put(identity, base, in_baggage=self.settings.baggage, span=span)
         if excluded:
             context = here.quiet(context)
-        request = ServedRequest(environ, context, identity, self, span, cookie_allowed=not (inside or excluded))
+        cookie_allowed = not (inside or excluded)
+        request = ServedRequest(environ, start_response, context, identity, self, span, cookie_allowed=cookie_allowed)
         if span is not None and not nested:  # else the server around us counts the request
             identity.changed = False
             if request.recording:
@@ -121,9 +129,6 @@ class Server:
         return request
 
     def _start_span(self, environ: dict[str, Any], base: Context, identity: Identity, nested: bool) -> Span:
-        dropped = self._rule.dropped(base)
-        if dropped is not None:
-            return dropped
         kind = SpanKind.INTERNAL if nested else SpanKind.SERVER
         entry: Span | None = self._entries.start(
             span_name(environ, self.http),
