@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import Struct
 from struct import error as StructError  # noqa: N812
 from typing import Any, NamedTuple
@@ -74,6 +74,7 @@ class LogWriter:
         times: tuple[int, int],
         severity: tuple[int, bytes],
         body: str,
+        clean: Callable[[str], str] | None,
         encoded: bytes,
         attributes: Mapping[str, Any] | None,
         span: SpanContext,
@@ -86,6 +87,7 @@ class LogWriter:
             times: When it was made and observed, nanoseconds since the epoch.
             severity: OTLP's number, and the bytes from `encode_severity`.
             body: The message.
+            clean: What is to be done with the message yet; must not raise.
             encoded: Attributes encoded already.
             attributes: Further ones.
             span: Where it was made; an invalid context for nowhere.
@@ -93,7 +95,7 @@ class LogWriter:
         """
         own = encode_attributes(attributes, IN_LOG_RECORD) if attributes else b""
         origin = self._origins.get(logger) or self._origin_of(logger)
-        record = _encode, origin, times, severity, body, encoded, own, span, session_id
+        record = _encode, origin, times, severity, body, clean, encoded, own, span, session_id
         self._encoder.defer(record)  # type: ignore[union-attr]
 
     def _origin_of(self, logger: str) -> Origin:
@@ -105,9 +107,9 @@ class LogWriter:
 
 def _encode(record: tuple[Any, ...], looked_up: bool) -> tuple[LogLeaf | None, bytes]:
     """The bytes of a record, and what a store looks it up by."""
-    _, _, times, (number, told), body, encoded, own, span, session_id = record
+    _, _, times, (number, told), body, clean, encoded, own, span, session_id = record
     trace_id, span_id, _, flags, _, is_valid = span
-    text = to_utf8(body)
+    text = to_utf8(body if clean is None else clean(body))
     size = encode_varint(len(text))
     place = _PLACE.pack(b"\x4a\x10", trace_id.to_bytes(16, "big"), b"\x52\x08", span_id) if is_valid else b""
     try:
