@@ -177,35 +177,9 @@ def _emit(record: logging.LogRecord, provider: Any, context: Context) -> None:
         attributes[names.EXCEPTION_MESSAGE] = failures.message(error)
         attributes[names.EXCEPTION_STACKTRACE] = failures.stacktrace(error)
     identity = here.current(context)
-    if event_name is None and _writer.writes(provider):
-        _write(record, attributes, identity, context)
+    if event_name is not None or not _writer.writes(provider):
+        _emit_through_sdk(record, provider, attributes, identity, context, event_name)
         return
-    attributes.update(_place(record))
-    if identity is not None:
-        attributes.update(identity.attributes)
-    apart(  # libraries log from finalizers
-        get_logger(record.name, logger_provider=provider).emit,
-        timestamp=int(record.created * 1e9),
-        observed_timestamp=time.time_ns(),
-        context=context,
-        severity_number=severity_of(record.levelno),
-        severity_text=_severity_text(record.levelname),
-        body=body_of(record),
-        attributes=attributes,
-        event_name=event_name,
-    )
-
-
-def _place(record: logging.LogRecord) -> dict[str, Any]:
-    return {
-        names.CODE_FILE_PATH: record.pathname,
-        names.CODE_FUNCTION_NAME: record.funcName,
-        names.CODE_LINE_NUMBER: record.lineno,
-    }
-
-
-def _write(record: logging.LogRecord, attributes: dict[str, Any], identity: Identity | None, context: Context) -> None:
-    """The same record as bytes, where only our own encoders listen."""
     key = (record.pathname, record.lineno, record.funcName)
     place = _places.get(key)
     if place is None:
@@ -235,6 +209,39 @@ def _write(record: logging.LogRecord, attributes: dict[str, Any], identity: Iden
         INVALID_SPAN_CONTEXT if span is None else span.get_span_context(),
         session_id,
     )
+
+
+def _emit_through_sdk(
+    record: logging.LogRecord,
+    provider: Any,
+    attributes: dict[str, Any],
+    identity: Identity | None,
+    context: Context,
+    event_name: str | None,
+) -> None:
+    """The same where others than our own encoders listen."""
+    attributes.update(_place(record))
+    if identity is not None:
+        attributes.update(identity.attributes)
+    apart(  # libraries log from finalizers
+        get_logger(record.name, logger_provider=provider).emit,
+        timestamp=int(record.created * 1e9),
+        observed_timestamp=time.time_ns(),
+        context=context,
+        severity_number=severity_of(record.levelno),
+        severity_text=_severity_text(record.levelname),
+        body=body_of(record),
+        attributes=attributes,
+        event_name=event_name,
+    )
+
+
+def _place(record: logging.LogRecord) -> dict[str, Any]:
+    return {
+        names.CODE_FILE_PATH: record.pathname,
+        names.CODE_FUNCTION_NAME: record.funcName,
+        names.CODE_LINE_NUMBER: record.lineno,
+    }
 
 
 _severities: dict[tuple[int, str], tuple[int, bytes]] = {}

@@ -148,7 +148,15 @@ class EntrySpan(_SdkSpan):  # type: ignore[misc]
     def end(self, end_time: int | None = None) -> None:
         """As `Span.end`; encodes what is still as we made it."""
         with self._lock:
-            short = self._end_time is None and self._is_as_made() and self._way.is_open()
+            fields = self.__dict__
+            short = (
+                self._end_time is None
+                and "_made_attributes" not in fields
+                and "_made_events" not in fields
+                and "_made_links" not in fields
+                and self._status.description is None
+                and self._way.is_open()
+            )
             if short:
                 self._end_time = time.time_ns() if end_time is None else end_time
         if short:
@@ -156,15 +164,6 @@ class EntrySpan(_SdkSpan):  # type: ignore[misc]
             way.encoder.defer((_encode, way.origin, self))
         else:
             super().end(end_time)
-
-    def _is_as_made(self) -> bool:
-        fields = self.__dict__
-        return (
-            "_made_attributes" not in fields
-            and "_made_events" not in fields
-            and "_made_links" not in fields
-            and self._status.description is None
-        )
 
 
 def _list(fields: dict[str, Any], name: str, most: int | None) -> Any:

@@ -32,6 +32,7 @@ ENVIRON_KEY = "otel_session.request"
 CONTEXT_KEY = "otel_session.context"
 """Where it keeps the request's context after the request has ended, for what the server still says of it."""
 
+ERROR_FROM = 500
 _NOT_MODIFIED = 304
 _MAX_NAME_CHARS = 256
 _PROXY_FIX = "werkzeug.proxy_fix.orig"
@@ -205,22 +206,21 @@ class ServedRequest:
     @property
     def error_type(self) -> str | None:
         """`error.type`: the exception that escaped or led to a 5xx answer, else such a status itself."""
-        if self.error is None and self.status < 500:
-            return None
-        if self.error is not None and (self._escaped or self.status >= 500):
+        if self.error is not None and (self._escaped or self.status >= ERROR_FROM):
             return failures.type_name(self.error)
-        return str(self.status) if self.status >= 500 else None
+        return str(self.status) if self.status >= ERROR_FROM else None
 
     def _describe(self, span: Span) -> None:
         http = self._server.http
         # With a proxy fix the application has said which proxies' words it believes.
         if self.identity.changed or _PROXY_FIX in self.environ:
             self._describe_again(span)
-        if told := response_header_attributes(self._headers, http):
+        if self._headers and (told := response_header_attributes(self._headers, http)):
             span.set_attributes(told)
         if self.route is not None:
             span.update_name(f"{span_name(self.environ, http)} {self.route}")
-        answer = self._server.parts.of_answer(self.status, self.route, self._view, self.error_type)
+        error_type = self.error_type if self.error is not None or self.status >= ERROR_FROM else None
+        answer = self._server.parts.of_answer(self.status, self.route, self._view, error_type)
         work = self.identity.work
         done = work_attributes(work) if work is not None else {}
         if type(span) is EntrySpan:
@@ -229,7 +229,7 @@ class ServedRequest:
                 span.tell(Part(done))
         else:
             span.set_attributes({**answer.attributes, **done})
-        if self.error_type is not None:
+        if error_type is not None:
             self._tell_error(span)
 
     def _describe_again(self, span: Span) -> None:

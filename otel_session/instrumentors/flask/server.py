@@ -27,7 +27,13 @@ from otel_session.instrumentors.flask.attributes import (
 )
 from otel_session.instrumentors.flask.body import Body, watched_file
 from otel_session.instrumentors.flask.parts import RequestParts, identity_parts
-from otel_session.instrumentors.flask.request import ENVIRON_KEY, Arrived, ServedRequest, current_span_is_local
+from otel_session.instrumentors.flask.request import (
+    ENVIRON_KEY,
+    ERROR_FROM,
+    Arrived,
+    ServedRequest,
+    current_span_is_local,
+)
 from otel_session.instruments import Measured, Recorder
 from otel_session.tallies import Metric
 from otel_session.wire.entries import EntryMaker
@@ -36,7 +42,6 @@ from otel_session.wire.short_way import ShortWay
 SCOPE = "otel_session.flask"
 _MAX_SEARCHED_CHARS = 8_192
 _KEPT_MOST = 2_000
-_ERROR_FROM = 500
 _SLOW_S = 0.5
 """A request that takes longer is kept as an exemplar, and so is one that failed."""
 _DURATION = Metric(
@@ -168,7 +173,7 @@ class Server:
         if request.arrived is not None:
             key, counted, active = request.arrived
             active.add(-1, request.context)
-            failed = request.error is not None or request.status >= _ERROR_FROM
+            failed = request.error is not None or request.status >= ERROR_FROM
             error_type = request.error_type if failed else None
             kind = (key, request.environ.get("SERVER_PROTOCOL"), request.status, request.route, error_type)
             series = self._measured.get(kind)

@@ -58,7 +58,7 @@ class Target:
 
     def ending(self, name: str) -> Prepared | None:
         """The static part of a COMMIT or ROLLBACK; None as long as no statement has told where the database is."""
-        return self._named(name, {names.DB_OPERATION_NAME: name})
+        return self._others.get(name) or self._named(name, {names.DB_OPERATION_NAME: name})
 
     def connecting(self) -> Prepared | None:
         """The static part of a new connection; None as above."""
