@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_session.exporters.otlp_grpc import GrpcConsumer
-from otel_session.exporters.otlp_http import HttpConsumer
 from otel_session.wire.batches import Consumer
 
 
@@ -24,8 +22,12 @@ def consumer_for(exporter: Any, what: str) -> Consumer | None:
     module = type(exporter).__module__
     if getattr(exporter, "_max_export_batch_size", None):  # a collection is one request here
         return None
-    if module.startswith("opentelemetry.exporter.otlp.proto.http") and HttpConsumer.fits(exporter):
-        return HttpConsumer(exporter, what)
-    if module.startswith("opentelemetry.exporter.otlp.proto.grpc") and GrpcConsumer.fits(exporter):
-        return GrpcConsumer(exporter, what)
+    if module.startswith("opentelemetry.exporter.otlp.proto.http"):
+        from otel_session.exporters.otlp_http import HttpConsumer
+
+        return HttpConsumer(exporter, what) if HttpConsumer.fits(exporter) else None
+    if module.startswith("opentelemetry.exporter.otlp.proto.grpc"):
+        from otel_session.exporters.otlp_grpc import GrpcConsumer
+
+        return GrpcConsumer(exporter, what) if GrpcConsumer.fits(exporter) else None
     return None

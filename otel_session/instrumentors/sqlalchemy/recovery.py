@@ -18,7 +18,7 @@ from sqlalchemy.orm.exc import ObjectDeletedError
 from otel_session import context as here
 from otel_session.config import Config
 from otel_session.exceptions import ConfigError
-from otel_session.instrumentors.sqlalchemy import providers, surrogate
+from otel_session.instrumentors.sqlalchemy import providers
 from otel_session.instrumentors.sqlalchemy.advice import DELETED, RAISED, RECOVERED, Read
 from otel_session.instrumentors.sqlalchemy.detached_signals import Attempt, DetachedSignals
 
@@ -60,6 +60,10 @@ class Recovery:
     """Loads attributes of detached objects. Safe from any thread."""
 
     def __init__(self, provider: Any, budget: int) -> None:
+        # With it comes SQLAlchemy's `ext.mutable`, the largest module that start-up would load for nothing.
+        from otel_session.instrumentors.sqlalchemy import surrogate
+
+        self._load_by = surrogate.load
         self._provider = providers.checked(provider)
         self._budget = Budget(budget)
         self._told = False
@@ -89,7 +93,7 @@ class Recovery:
                 elif state.key in orm_session.identity_map:
                     attempt.reason = "conflict"
                 else:
-                    surrogate.load(state, key, orm_session, shared=shared)
+                    self._load_by(state, key, orm_session, shared=shared)
                     attempt.outcome = RECOVERED if key in state.dict else RAISED
             except ObjectDeletedError:
                 attempt.outcome = DELETED
