@@ -33,6 +33,7 @@ CONTEXT_KEY = "otel_session.context"
 """Where it keeps the request's context after the request has ended, for what the server still says of it."""
 
 ERROR_FROM = 500
+"""A status from here on is an error of the server's."""
 _NOT_MODIFIED = 304
 _MAX_NAME_CHARS = 256
 _PROXY_FIX = "werkzeug.proxy_fix.orig"
