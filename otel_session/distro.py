@@ -97,7 +97,7 @@ class Configurator(_OTelSDKConfigurator):
         pipeline = Pipeline()
         processors = _processors(pipeline)
         made = {**destinations.exporters(settings), **processors, "resource_attributes": _our_name(), **kwargs}
-        with config.overridden({**destinations.silenced(), **_detectors()}):
+        with config.overridden({**destinations.silenced(), **_detectors()}), pipeline.transport(made):
             super()._configure(**made)  # type: ignore[no-untyped-call]
         instruments.use_tallies(pipeline.take_metrics(metrics.get_meter_provider()))
         self.made_resource = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from opentelemetry import trace
@@ -19,7 +20,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_session import config
-from otel_session.exporters import metric_readers, otlp, otlp_metrics, tallied
+from otel_session.exporters import metric_readers, otlp, otlp_metrics, otlp_transport, tallied
 from otel_session.wire import forks, self_metrics
 from otel_session.wire.batches import Consumer
 from otel_session.wire.encoders import Branch, EncodingLogProcessor, EncodingSpanProcessor
@@ -64,6 +65,15 @@ class Pipeline:
         first = not self._logs.branches
         self._logs.add(branch)
         return self._logs if first else _NoLogs()
+
+    def transport(self, wanted: dict[str, Any]) -> AbstractContextManager[None]:
+        """What to hold while the exporters are made.
+
+        Args:
+            wanted: The configurator's arguments.
+        """
+        names = {name for key, value in wanted.items() if key.endswith("_exporter_names") for name in value or ()}
+        return otlp_transport.lighter(config.environment()) if "otlp_proto_http" in names else nullcontext()
 
     def take_metrics(self, meter_provider: Any) -> bool:
         """Care for the metric readers, deliver what they collect, add the tallies, and measure the pipeline itself.

@@ -13,7 +13,13 @@ def renew_connections(exporter: Any) -> None:
 
     The parent's are left as they are: closing them takes locks that the fork may have left taken.
     """
-    transport = getattr(getattr(exporter, "_client", None), "_transport", None)
+    transport: Any = getattr(getattr(exporter, "_client", None), "_transport", None)
+    transport = getattr(transport, "_transport", transport)
+    pools: Any = getattr(transport, "_pool", None)
+    if pools is not None:  # urllib3's transport
+        _abandoned.append(pools)
+        transport._pool = type(pools)(**pools.connection_pool_kw)
+        return
     adapters = getattr(getattr(transport, "_session", None), "adapters", {})
     cookies: Any = getattr(getattr(transport, "_session", None), "cookies", None)
     if hasattr(cookies, "_cookies_lock"):

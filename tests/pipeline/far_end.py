@@ -254,7 +254,7 @@ class _Rpc(grpc.GenericRpcHandler):
 @contextlib.contextmanager
 def far_end(protocol: str = "http", *, up: bool = True) -> Iterator[Served]:
     """A far end on a port of its own; `up=False` has the port and does not listen yet."""
-    made = HttpFarEnd() if protocol == "http" else GrpcFarEnd()
+    made = GrpcFarEnd() if protocol == "grpc" else HttpFarEnd()
     made.up()
     if not up:
         made.down()

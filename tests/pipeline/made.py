@@ -16,12 +16,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from otel_session import config
+from otel_session.exporters.otlp_transport import lighter
 from otel_session.pipeline import Pipeline
 from otel_session.wire.couriers import Courier
 from otel_session.wire.lanes import Lane
 from otel_session.wire.workers import Worker
 
 PROTOCOLS = ("http", "grpc")
+TRANSPORTS = ("http", "requests", "grpc")
+"""`http` goes by urllib3's transport, as at zero-code start-up; `requests` as the official exporter does by itself."""
 
 
 class Made:
@@ -61,10 +64,11 @@ class Made:
 
 
 def exporter_to(url: str, protocol: str = "http", timeout_s: float = 10.0, **options: Any) -> Any:
-    """The official span exporter."""
+    """The official span exporter, of one of TRANSPORTS."""
     if protocol == "grpc":
         return GrpcExporter(endpoint=url, timeout=timeout_s, **options)
-    return HttpExporter(endpoint=f"{url}/v1/traces", timeout=timeout_s, **options)
+    with lighter(os.environ) if protocol == "http" else contextlib.nullcontext():
+        return HttpExporter(endpoint=f"{url}/v1/traces", timeout=timeout_s, **options)
 
 
 @contextlib.contextmanager

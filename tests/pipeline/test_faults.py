@@ -6,9 +6,9 @@ import time
 import pytest
 
 from tests.pipeline.far_end import OK, Answer, far_end
-from tests.pipeline.made import PROTOCOLS, exporter_to, lines_of, made, wait_until
+from tests.pipeline.made import TRANSPORTS, exporter_to, lines_of, made, wait_until
 
-pytestmark = pytest.mark.parametrize("protocol", PROTOCOLS)
+pytestmark = pytest.mark.parametrize("protocol", TRANSPORTS)
 SPANS = 2_000
 ALL = {str(number) for number in range(SPANS)}
 BEGAN, AGAIN = "cannot deliver", "again, after"
@@ -99,7 +99,7 @@ def test_refused_for_good(protocol: str, caplog: pytest.LogCaptureFixture) -> No
         ours.spans(SPANS)
         assert ours.provider.force_flush()
         assert sum(ours.dropped.values()) == SPANS
-        assert list(ours.dropped) == ["400" if protocol == "http" else "INVALID_ARGUMENT"]
+        assert list(ours.dropped) == ["INVALID_ARGUMENT" if protocol == "grpc" else "400"]
         asked = len(end.at_s)
         time.sleep(0.2)
         assert len(end.at_s) == asked

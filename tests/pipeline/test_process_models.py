@@ -55,11 +55,14 @@ def end(request: pytest.FixtureRequest) -> Iterator[Served]:
 
 
 def variables(end: Served) -> dict[str, str]:
+    said: str = end.said  # type: ignore[attr-defined]
+    proxy = {"https_proxy": "http://127.0.0.1:9"} if said == "requests" else {}  # of another scheme, yet for requests
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": end.url,
-        "OTEL_EXPORTER_OTLP_PROTOCOL": end.said,  # type: ignore[attr-defined]
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf" if said == "requests" else said,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
         "OTEL_METRIC_EXPORT_INTERVAL": "700",
+        **proxy,
     }
 
 
@@ -218,6 +221,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("how", ["fork", "pool", "process"])
+@pytest.mark.parametrize("end", ["http/protobuf", "requests", "grpc"], indirect=True)
 def test_forks(python: pathlib.Path, tmp_path: pathlib.Path, end: Served, how: str) -> None:
     """Children of `os.fork` and `multiprocessing` deliver what is theirs, once, under an instance id of their own."""
     program = tmp_path / "program.py"

@@ -8,9 +8,7 @@ import grpc
 import pytest
 
 from tests.pipeline.far_end import GrpcFarEnd, HttpFarEnd, Served
-from tests.pipeline.made import PROTOCOLS, exporter_to, lines_of, made, wait_until
-
-pytestmark = pytest.mark.parametrize("protocol", PROTOCOLS)
+from tests.pipeline.made import TRANSPORTS, exporter_to, lines_of, made, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +35,7 @@ def far_end_with(protocol: str, certificate: pathlib.Path, key: pathlib.Path) ->
     return end
 
 
+@pytest.mark.parametrize("protocol", TRANSPORTS)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_certificate(
     protocol: str,
@@ -65,5 +64,29 @@ def test_certificate(
         (said,) = lines_of(caplog, "cannot deliver")
         assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in said
         assert ours.lane.counts.resent == 0
+    finally:
+        end.down()
+
+
+@pytest.mark.parametrize("protocol", ["http", "requests"])
+def test_authorities(
+    protocol: str, certificates: tuple[pathlib.Path, pathlib.Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The authorities that requests is told of count for urllib3's transport too, and not where OTLP's are named."""
+    end = far_end_with(protocol, *certificates)
+    other = certificates[0].parent / "other.pem"
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(certificates[0]))
+    try:
+        with made(exporter_to(end.url, protocol, 2)) as ours:
+            ours.spans(10)
+            assert ours.provider.force_flush()
+        if protocol == "http":  # in the official exporter requests' variables win over OpenTelemetry's
+            monkeypatch.setenv("CURL_CA_BUNDLE", str(other))
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(certificates[0]))
+            with made(exporter_to(end.url, protocol, 2)) as ours:
+                ours.spans(10, 10)
+                assert ours.provider.force_flush()
+        assert len(end.names) == (20 if protocol == "http" else 10)
     finally:
         end.down()
