@@ -12,6 +12,7 @@ from otel_session import instruments, observed, wire
 from otel_session.exporters import tallied
 from otel_session.observed import Kind, Observed, Reading
 from otel_session.tallies import Metric
+from otel_session.wire import origins
 from tests.test_tallies import Kept, periodic, plain, provider_with
 
 WAITING = Metric("shop", "shop.waiting", "{customer}", "Who waits.")
@@ -68,6 +69,23 @@ def test_the_same_bytes() -> None:
         message = Message.FromString(encoded.body)
         kinds[message.name] = (message.WhichOneof("data"), message.sum.is_monotonic)
     assert kinds == {"shop.waiting": ("sum", False), "shop.served": ("sum", True), "shop.oldest": ("gauge", False)}
+
+
+def test_collections_leave_nothing_behind() -> None:
+    """What is kept encoded of who measured is found again by the next collection, and does not grow with each."""
+    resource = Resource({})
+    instruments.use_tallies(True)
+    for one in shop():
+        instruments.observe(one)
+
+    def collect() -> int:
+        data = tallied.with_tallies(None, resource, 5)
+        assert data is not None
+        assert wire.encode_metrics(data)
+        return len(origins._origins)
+
+    first = collect()
+    assert [collect() for _ in range(5)] == [first] * 5
 
 
 @pytest.mark.parametrize("tallied_here", [True, False])

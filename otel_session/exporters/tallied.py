@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -144,9 +145,15 @@ def with_tallies(data: MetricsData | None, resource: Resource, now_ns: int, sinc
         if same:
             same[0].metrics.extend(found)  # type: ignore[attr-defined]  # a list, whatever its type says
         else:
-            scopes.append(ScopeMetrics(InstrumentationScope(name, __version__), found, ""))
+            scopes.append(ScopeMetrics(_scope_of(name), found, ""))
     url = data.resource_metrics[0].schema_url if data and data.resource_metrics else resource.schema_url
     return MetricsData([ResourceMetrics(resource, scopes, url)])
+
+
+@functools.cache
+def _scope_of(name: str) -> InstrumentationScope:
+    """One object for all collections: what is encoded of a scope is kept for that object."""
+    return InstrumentationScope(name, __version__)
 
 
 def _metric_of(tally: Tally, now_ns: int, since_ns: int) -> Metric | None:
