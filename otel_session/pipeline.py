@@ -153,6 +153,8 @@ def _tell_of_fork(meter_provider: Any, readers: list[metric_readers.CaredReader]
 class _NoLogs(LogRecordProcessor):
     """Stands where another destination's processor does the work of this one too."""
 
+    adds_only_ids = True  # not even these: log records may go the short way past it
+
     def on_emit(self, log_record: Any) -> None:
         pass
 
