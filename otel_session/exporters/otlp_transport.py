@@ -61,8 +61,11 @@ def _chooser(light: Callable[..., Any], made: Callable[..., Any], environ: Mappi
 
 def _authorities(environ: Mapping[str, str]) -> bool | str:
     """The file of certificate authorities that requests would trust: they are not those of the machine."""
+    named = _named_authorities(environ)
+    if named:
+        return named
     certifi = _module("certifi")
-    return _named_authorities(environ) or certifi is None or str(certifi.where())
+    return True if certifi is None else str(certifi.where())
 
 
 def _named_authorities(environ: Mapping[str, str]) -> str:

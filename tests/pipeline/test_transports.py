@@ -113,7 +113,7 @@ def test_redirect(end: Served, transport: str) -> None:
 def started(code: str, end: Served, **variables: str) -> subprocess.CompletedProcess[str]:
     """A program under `opentelemetry-instrument`."""
     environ = {**os.environ, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_ENDPOINT": end.url}
-    environ |= {"OTEL_PYTHON_DISTRO": "otel_session", "OTEL_METRICS_EXPORTER": "none", "COVERAGE_PROCESS_START": ""}
+    environ |= {"OTEL_PYTHON_DISTRO": "otel_session", "OTEL_METRICS_EXPORTER": "none"}
     command = [pathlib.Path(sys.executable).parent / "opentelemetry-instrument", sys.executable, "-c", code]
     return subprocess.run(command, env={**environ, **variables}, capture_output=True, text=True, timeout=60, check=True)
 
