@@ -15,6 +15,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from otel_session.exporters.otlp_transport import lighter
 from tests.pipeline.far_end import Answer, Served, far_end
 from tests.pipeline.made import exporter_to, made
+from tests.started import environ_for
 
 LIGHT, OFFICIAL = "Urllib3HTTPTransport", "RequestsHTTPTransport"
 AWAY = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC")
@@ -112,10 +113,11 @@ def test_redirect(end: Served, transport: str) -> None:
 
 def started(code: str, end: Served, **variables: str) -> subprocess.CompletedProcess[str]:
     """A program under `opentelemetry-instrument`."""
-    environ = {**os.environ, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_ENDPOINT": end.url}
-    environ |= {"OTEL_PYTHON_DISTRO": "otel_session", "OTEL_METRICS_EXPORTER": "none"}
-    command = [pathlib.Path(sys.executable).parent / "opentelemetry-instrument", sys.executable, "-c", code]
-    return subprocess.run(command, env={**environ, **variables}, capture_output=True, text=True, timeout=60, check=True)
+    said = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_ENDPOINT": end.url}
+    said |= {"OTEL_PYTHON_DISTRO": "otel_session", "OTEL_METRICS_EXPORTER": "none", **variables}
+    command = ["opentelemetry-instrument", sys.executable, "-c", code]
+    environ = environ_for(pathlib.Path(sys.executable), **said)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
 
 
 SPAN = "from opentelemetry import trace; trace.get_tracer('tests').start_span('one').end()"
