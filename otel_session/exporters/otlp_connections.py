@@ -16,7 +16,7 @@ def renew_connections(exporter: Any) -> None:
     transport: Any = getattr(getattr(exporter, "_client", None), "_transport", None)
     transport = getattr(transport, "_transport", transport)
     pools: Any = getattr(transport, "_pool", None)
-    if pools is not None:  # urllib3's transport
+    if hasattr(pools, "connection_pool_kw"):  # urllib3's transport
         _abandoned.append(pools)
         transport._pool = type(pools)(**pools.connection_pool_kw)
         return
