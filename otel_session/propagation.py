@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from threading import Lock
 from typing import Any, NamedTuple
 
 from opentelemetry import baggage
@@ -23,6 +21,7 @@ from otel_session._guard import report
 from otel_session.config import Config
 from otel_session.context import Identity
 from otel_session.cookies import publicly_cacheable
+from otel_session.recent_ids import RecentIds
 
 __all__ = [
     "CORRELATION_HEADER",
@@ -120,7 +119,7 @@ def _from_cookie(incoming: Incoming, settings: Config, correlation_id: str | Non
         if reason is not None:
             return _rotated(visit, session_id, reason, now, settings, correlation_id)
         # A request that was under way when its session was ended may have brought the cookie back.
-        if ("end", session_id) not in _seen:
+        if session_id not in _ended:
             return _continued(incoming, visit, session_id, now, settings, correlation_id, newer=newer)
     if not settings.cookie:
         return Identity(None, correlation_id)
@@ -148,8 +147,8 @@ def _continued(
         set_cookie=stale or newer,
     )
     if not stale:
-        _keep(incoming.header("cookie") or "", visit, session_id)
-    if not visit.confirmed and _first_time(("start", session_id)):
+        _keep(incoming.header("cookie") or "", visit, now, settings)
+    if not visit.confirmed and _started.first_time(session_id):
         events.session_started(identity, start_s=visit.start_s)
     return identity
 
@@ -158,7 +157,7 @@ def _rotated(
     visit: visits.Visit, ended_id: str, reason: str, now: float, settings: Config, correlation_id: str | None
 ) -> Identity:
     # A visit that never came back while it lasted was not confirmed: it never started, so it does not end.
-    if visit.confirmed and _first_time(("end", ended_id)):
+    if visit.confirmed and _ended.first_time(ended_id):
         ended_s = visit.last_s + settings.idle_s if reason == "idle" else visit.start_s + settings.lifetime_s
         events.session_ended(Identity(ended_id, correlation_id, confirmed=True), reason, at_s=min(ended_s, now))
     if not settings.cookie:
@@ -182,8 +181,8 @@ def _from_outside(incoming: Incoming, settings: Config, correlation_id: str | No
 
 def adopt(identity: Identity, session_id: str) -> None:
     """Give an identity a session id that is not from our cookie; the second sight of an id confirms it."""
-    identity.set_session(session_id, confirmed=not _first_time(("seen", session_id)))
-    if identity.confirmed and _first_time(("start", session_id)):
+    identity.set_session(session_id, confirmed=not _adopted.first_time(session_id))
+    if identity.confirmed and _started.first_time(session_id):
         events.session_started(identity, start_s=None)
 
 
@@ -221,9 +220,13 @@ def visit_of(header: str | None, settings: Config, now: float) -> visits.Visit |
     return latest
 
 
+# Browsers send several requests at once, and each of them may be a session's second: one event is enough.
+_adopted, _started, _ended = RecentIds(), RecentIds(), RecentIds()
+
 _KEPT_MOST = 2_000
 _KEPT_CHARS = 1_024
 _kept: dict[str, tuple[visits.Visit, str]] = {}
+_kept_since_s = 0.0
 
 
 def identify_again(environ: Mapping[str, Any], settings: Config) -> Identity | None:
@@ -238,7 +241,7 @@ def identify_again(environ: Mapping[str, Any], settings: Config) -> Identity | N
     visit, session_id = found
     now = time.time()
     fresh = now - visit.last_s <= settings.idle_s / _REFRESH_SHARE and now - visit.start_s <= settings.lifetime_s
-    if not fresh or ("end", session_id) in _seen:
+    if not fresh or session_id in _ended:
         return None
     correlation_id = None
     if "HTTP_X_CORRELATION_ID" in environ or "HTTP_X_REQUEST_ID" in environ:
@@ -248,32 +251,14 @@ def identify_again(environ: Mapping[str, Any], settings: Config) -> Identity | N
     return Identity(session_id, correlation_id, previous_id=visit.previous_id, confirmed=True, visit=visit)
 
 
-def _keep(header: str, visit: visits.Visit, session_id: str) -> None:
+def _keep(header: str, visit: visits.Visit, now: float, settings: Config) -> None:
+    global _kept, _kept_since_s
     if len(header) > _KEPT_CHARS:
         return
-    if len(_kept) >= _KEPT_MOST:
-        _kept.clear()
-    _kept[header] = visit, session_id
-
-
-_SEEN_MOST = 10_000
-_seen: OrderedDict[tuple[str, str], None] = OrderedDict()
-_seen_lock = Lock()
-
-
-def _first_time(what: tuple[str, str]) -> bool:
-    """Whether this process sees something for the first time; it remembers the last 10,000.
-
-    Browsers send several requests at once, and each of them may be a session's second: one event is enough.
-    """
-    with _seen_lock:
-        if what in _seen:
-            _seen.move_to_end(what)
-            return False
-        _seen[what] = None
-        if len(_seen) > _SEEN_MOST:
-            _seen.popitem(last=False)
-        return True
+    # What is older is of no use: the cookie is rewritten by then, and the header another one.
+    if len(_kept) >= _KEPT_MOST or not 0 <= now - _kept_since_s <= settings.idle_s / _REFRESH_SHARE:
+        _kept, _kept_since_s = {}, now
+    _kept[header] = visit, visit.session_id
 
 
 _callables: dict[str, Callable[..., Any]] = {}
@@ -325,6 +310,6 @@ def end_session() -> bool:
     if identity is None or identity.session_id is None:
         return False
     identity.ended = identity.set_cookie = True
-    if _first_time(("end", identity.session_id)) and identity.confirmed:
+    if _ended.first_time(identity.session_id) and identity.confirmed:
         events.session_ended(identity, "explicit")
     return True

@@ -27,6 +27,7 @@ FLOORS = {
     "visits": 1,
     "cookies": 1,
     "kept_visits": 1,
+    "recent_ids": 1,
     "context": 1,
     "events": 1,
     "tallies": 1,

@@ -11,6 +11,7 @@ from opentelemetry.context import Context
 from otel_session import config, propagation, tallies, visits
 from otel_session.config import Config
 from otel_session.propagation import Incoming, identify, load_callable, response_headers
+from otel_session.recent_ids import RecentIds
 
 
 @pytest.fixture(autouse=True)
@@ -86,13 +87,36 @@ def test_refusals_are_counted_by_source() -> None:
     assert gained == {"cookie": 1, "correlation": 2, "baggage": 1}
 
 
-def test_memory_is_bounded() -> None:
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood of ids from outside is remembered up to a limit."""
+    monkeypatch.setattr(propagation, "_adopted", RecentIds())
     chosen = Config.load({}, source="header:X-Visit")
-    for number in range(10_500):
+    for number in range(25_500):
         identify(_incoming(x_visit=f"v{number}"), Context(), chosen)
 
-    assert len(propagation._seen) == 10_000
+    assert len(propagation._adopted) == 5_500
+
+
+def test_headers_are_kept_while_they_are_of_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A known Cookie header is kept until the cookie is rewritten, a minute by default; then memory is free of it."""
+    now, chosen = 1_800_000_000.0, Config.load({})
+    monkeypatch.setattr(propagation.time, "time", lambda: now)
+    monkeypatch.setattr(propagation, "_kept", {})
+
+    def visit() -> dict[str, str]:
+        known = visits.Visit(visits.ids.new_secret(), int(now) - 500, int(now))
+        header = f"otel_session={known.cookie_value()}"
+        identify(_incoming(cookie=header), Context(), chosen)
+        return {"HTTP_COOKIE": header}
+
+    environs = [visit() for _ in range(100)]
+    assert all(propagation.identify_again(one, chosen) for one in environs)
+    now += 61
+    assert not any(propagation.identify_again(one, chosen) for one in environs)
+    latest = visit()
+
+    assert propagation.identify_again(latest, chosen)
+    assert len(propagation._kept) == 1
 
 
 def test_cookie_given_once() -> None:

@@ -50,7 +50,7 @@ def _json(text: str | None) -> str:
     return "null" if text is None else quoted(text.encode("utf-8", "replace").decode())
 
 
-@lru_cache(4_096)
+@lru_cache(512)
 def who(session_id: str | None, correlation_id: str | None, user_id: str | None) -> Who:
     """The ids as lines show them."""
     user = user_id or ANONYMOUS
@@ -59,7 +59,7 @@ def who(session_id: str | None, correlation_id: str | None, user_id: str | None)
     return Who(session_id, correlation_id, user, short, as_json, f"[{short}] ")
 
 
-@lru_cache(4_096)
+@lru_cache(512)
 def place(trace_id: str | None, span_id: str | None) -> Place:
     """A place in a trace as lines show it."""
     return Place(trace_id, span_id, f',"trace_id":{_json(trace_id)},"span_id":{_json(span_id)}')

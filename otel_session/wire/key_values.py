@@ -30,7 +30,7 @@ LONG_CHARACTERS = 256
 # Three caches, because ("k", True), ("k", 1) and ("k", 1.0) are equal as keys. Floats are not kept: they seldom
 # repeat, and 0.0 equals -0.0. Nor are sequences and mappings, which hide such twins inside.
 _Cache: TypeAlias = GenerationCache[tuple[str, object], bytes]
-_strings: _Cache = GenerationCache(max_entries=8192, max_bytes=4 << 20, measure=len)
+_strings: _Cache = GenerationCache(max_entries=2048, max_bytes=1 << 20, measure=len)
 _integers: _Cache = GenerationCache(max_entries=2048, max_bytes=1 << 20, measure=len)
 _booleans: _Cache = GenerationCache(max_entries=512, max_bytes=1 << 18, measure=len)
 # Of a float, all but its eight bytes: they are the last.

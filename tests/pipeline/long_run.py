@@ -135,33 +135,30 @@ def load(port: int, rate: float, seconds: float, first: int, status: dict[int, i
         status[code] = status.get(code, 0) + 1
 
 
-def run(folder: pathlib.Path, minutes: float, rate: float = 40.0, every_s: float = 10.0) -> list[Held]:
-    """Load the application; what it held every ten seconds."""
+def watched(folder: pathlib.Path, minutes: float, rate: float = 40.0, every_s: float = 10.0) -> Iterator[Held]:
+    """Load the application; what it holds every ten seconds."""
     status: dict[int, int] = {}
-    held: list[Held] = []
     with far_end() as far, application(folder, far.url) as port:
         loading = threading.Thread(target=load, args=(port, rate, minutes * 60, 1, status), daemon=True)
         loading.start()
         while loading.is_alive():
             loading.join(every_s)
-            held.append(Held(*map(int, _get(port, "/held")[1].split())))
+            yield Held(*map(int, _get(port, "/held")[1].split()))
     assert set(status) == {200, 500}, status
-    return held
 
 
 def main() -> None:
-    """Print what was held, minute by minute."""
+    """Print what is held, minute by minute."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--minutes", type=float, default=30)
     arguments.add_argument("--rate", type=float, default=40, help="requests a second")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        held = run(pathlib.Path(folder), options.minutes, options.rate)
         print(f"{'minute':>6} {'memory MiB':>10} {'files':>6} {'threads':>8} {'objects':>9}")
-        for at, each in enumerate(held, 1):
+        for at, each in enumerate(watched(pathlib.Path(folder), options.minutes, options.rate), 1):
             if at % 6 == 0:
                 row = f"{at // 6:6} {each.memory / 2**20:10.1f} {each.files:6} {each.threads:8} {each.objects:9}"
-                print(row)
+                print(row, flush=True)
         print((pathlib.Path(folder) / "app.log").read_text()[-300:])
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.pipeline.long_run import Held, run
+from tests.pipeline.long_run import Held, watched
 
 WARM = slice(6, 9)  # of twelve looks: until then caches fill, as far as they will in two minutes
 
@@ -17,7 +17,7 @@ def test_flat(tmp_path: Path) -> None:
     Memory may grow by 4 MiB and objects by 2,000 in the last half minute: 1,200 requests, each of ten spans' objects,
     would be 20 MiB and tens of thousands.
     """
-    held = run(tmp_path, 2.0)
+    held = list(watched(tmp_path, 2.0))
     assert len(held) >= 11
     before, after = _most(held[WARM]), _most(held[-3:])
     assert after.memory <= before.memory + (4 << 20), held

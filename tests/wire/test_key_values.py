@@ -76,8 +76,8 @@ def test_a_flood_of_distinct_values_stays_within_the_bounds_and_keeps_what_is_in
     kept = key_values._encode_or_skip(("http.request.method", "GET"))
     for number in range(100_000):
         encode_attributes({"request.id": f"id-{number}", "http.request.method": "GET"})
-    assert len(key_values._strings) <= 8192
-    assert key_values._strings.young_bytes <= 2 << 20
+    assert len(key_values._strings) <= 2048
+    assert key_values._strings.young_bytes <= 1 << 19
     assert key_values._encode_or_skip(("http.request.method", "GET")) is kept
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from otel_session import _guard, propagation, testing
 from otel_session.instrumentors.flask import known_later, request, server
+from otel_session.recent_ids import RecentIds
 from tests.instrumentors.flask.served import instrumented, make_app
 
 
@@ -23,7 +24,7 @@ PLACES = [
     (propagation, "identify"),
     (propagation, "_from_cookie"),
     (propagation, "response_headers"),
-    (propagation, "_first_time"),
+    (RecentIds, "first_time"),
     (propagation.visits, "new_visit"),
     (propagation.visits, "parse"),
     (propagation.events, "session_started"),
