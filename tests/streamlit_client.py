@@ -165,9 +165,14 @@ class Tab:
     def set(self, widget: str, value: Any, *, wait: bool = True) -> None:
         """Give a widget a value; one in a form waits for its button. The protocol's field follows the value's type."""
         element, fragment_id = self._widget(widget)
-        self._values[element.id] = _state(element.id, value)
+        self.fill(widget, value)
         if not getattr(element, "form_id", ""):
             self.rerun(fragment_id=fragment_id, wait=wait)
+
+    def fill(self, widget: str, value: Any) -> None:
+        """Give a widget a value that goes with the next run that is asked for, whatever asks for it."""
+        element, _ = self._widget(widget)
+        self._values[element.id] = _state(element.id, value)
 
     def wait(self, timeout_s: float = WAIT_S) -> None:
         """Read until a run has ended that no other one follows at once."""

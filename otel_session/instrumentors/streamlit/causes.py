@@ -56,6 +56,14 @@ def fragments_of(data: Any) -> int:
     return len(getattr(data, "fragment_id_queue", None) or ())
 
 
+def is_of_timer(data: Any) -> bool:
+    """Whether nobody but a fragment's timer asked for a run.
+
+    A user's click and a timer that wait together become one run of the whole script, told as the timer's.
+    """
+    return getattr(data, "is_auto_rerun", False) and fragments_of(data) > 0
+
+
 def cause_of(data: Any, *, first: bool, by_script: bool, widgets: bool, other_page: bool) -> str:
     """The cause of one run.
 
@@ -72,7 +80,7 @@ def cause_of(data: Any, *, first: bool, by_script: bool, widgets: bool, other_pa
         return PAGE
     if by_script:
         return RERUN
-    if getattr(data, "is_auto_rerun", False):
+    if is_of_timer(data):
         return TIMER
     if fragments_of(data):
         return FRAGMENT

@@ -13,7 +13,14 @@ from otel_session import attributes as names
 from otel_session import failures
 from otel_session._guard import guarded, report
 from otel_session.context import Identity
-from otel_session.instrumentors.streamlit.causes import MOST_WIDGETS, Asked, cause_of, fragments_of, widget_key
+from otel_session.instrumentors.streamlit.causes import (
+    MOST_WIDGETS,
+    Asked,
+    cause_of,
+    fragments_of,
+    is_of_timer,
+    widget_key,
+)
 from otel_session.instrumentors.streamlit.page_names import PageNames
 from otel_session.instrumentors.streamlit.tabs import Tab
 from otel_session.wire.entries import Dropped, EntrySpan, Part
@@ -68,6 +75,8 @@ class Rerun:
         self._page_asked = str(getattr(self._data, "page_script_hash", "") or "")
         tab.page_hash = self._page_asked or tab.page_hash
         self._changed: list[str] = []
+        self._brought = tab.brought
+        tab.brought = self._changed if is_of_timer(self._data) else []
         self._errors: list[BaseException] = []
         self._started = perf_counter()
 
@@ -116,6 +125,8 @@ class Rerun:
             self._ctx = self._data = self._asked = None
 
     def _conclude(self) -> None:
+        if not self._changed and self._asked_by_user():
+            self._changed = self._brought
         page_hash = self._page_hash()
         other_page = bool(self._page_before) and page_hash != self._page_before
         self.page = self._runner.pages.of(self._ctx, page_hash)
@@ -128,6 +139,9 @@ class Rerun:
         )
         if self._errors:
             self.error_type = failures.type_name(self._errors[0])
+
+    def _asked_by_user(self) -> bool:
+        return self._data is not None and not self._by_script and not is_of_timer(self._data)
 
     def _page_hash(self) -> str:
         """The page that was run. Streamlit knows the page's newest run only, which may be another one by now."""

@@ -34,6 +34,8 @@ class Tab:
         previous: The span of its last rerun, None when that was not recorded.
         page_hash: The page of its last rerun.
         runs: How many reruns have begun.
+        brought: Widgets whose change its last rerun found, where a timer asked for that. The page sends what a user
+            changes a moment later; a timer in between brings it first, and the user's own rerun finds no change.
     """
 
     def __init__(self, app_session_id: str) -> None:
@@ -48,6 +50,7 @@ class Tab:
         self.previous: SpanContext | None = None
         self.page_hash = ""
         self.runs = 0
+        self.brought: list[str] = []
         self._client: Callable[[], Any] = _nobody
 
     def is_of(self, client: Any) -> bool:
