@@ -252,20 +252,20 @@ def test_any_sequence_of_tokens_can_be_read(words: list[str], system: str) -> No
      "q'[", "1e", "%(", "a.", "a,", "#", ":", "''\"", "\n "],
 )  # fmt: skip
 def test_hostile_text_takes_linear_time(system: str, part: str) -> None:
-    """A megabyte of anything is read in well under a second."""
-    started = time.perf_counter()
+    """A megabyte of anything is read in well under a second of the processor's time."""
+    started = time.thread_time()
     read("SELECT " + part * (1_000_000 // len(part)), system)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def test_random_noise_takes_linear_time() -> None:
     """The same for noise of all printable characters."""
     dice = random.Random(7)
     noise = "".join(dice.choices(string.printable, k=1_000_000))
-    started = time.perf_counter()
+    started = time.thread_time()
     for system in SYSTEMS:
         read(noise, system)
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_long_statements_are_cut() -> None:

@@ -32,7 +32,7 @@ from sqlalchemy.exc import SAWarning
 from otel_session import held_connections
 from tests.instrumentors.sqlalchemy import truth_servers, truth_work
 from tests.instrumentors.sqlalchemy.pools import states
-from tests.instrumentors.sqlalchemy.truth_crew import ASYNCHRONOUS, POOL, ROUND, Tasks, Threads
+from tests.instrumentors.sqlalchemy.truth_crew import ASYNCHRONOUS, ROUND, Tasks, Threads
 from tests.instrumentors.sqlalchemy.truth_seen import UNIT, Begun, Seen, watching
 from tests.instrumentors.sqlalchemy.truth_servers import Ends, MariaDB, PostgreSQL, Said, settles
 from tests.instrumentors.sqlalchemy.truth_work import Worker
@@ -73,7 +73,7 @@ class Truth:
         gc.collect()  # what has leaked
         self._look()
         holders = sorted(f"session-{worker.number}" for worker in crew.held)
-        assert sorted(str(held.session_id) for held in held_connections() if held.pool == POOL) == holders
+        assert sorted(str(held.session_id) for held in held_connections() if held.pool == self.crew.pool) == holders
         crew.all_at_once(crew.let_go)
         self._look()
         self._rest()
@@ -83,16 +83,16 @@ class Truth:
         self.looks += 1
         gc.disable()  # else what has leaked might be collected in the middle of the look
         try:
-            used, idle = states(self.seen.telemetry, POOL)
+            used, idle = states(self.seen.telemetry, self.crew.pool)
             found = settles(self.server, used + idle, self.crew.wait)
             if found != used + idle and isinstance(self.crew, Tasks):
                 # SQLAlchemy drops a leaked connection that it cannot close; the driver closes it when nothing refers to
                 # it any more, which may be garbage that the collection before did not come to.
                 gc.collect()
-                used, idle = states(self.seen.telemetry, POOL)
+                used, idle = states(self.seen.telemetry, self.crew.pool)
                 found = settles(self.server, used + idle, self.crew.wait)
             assert found == used + idle, (found, used, idle)
-            held = sum(held.pool == POOL for held in held_connections())
+            held = sum(held.pool == self.crew.pool for held in held_connections())
             assert held == used, (held, used)
         finally:
             gc.enable()
@@ -156,7 +156,6 @@ class Truth:
 
 def run(server: Server, driver: str, *, operations: int, workers: int = 16, leaves: bool = True) -> Truth:
     """Do that many operations, and compare all the time; raises AssertionError where we are wrong."""
-    gc.collect()  # an engine of an earlier run would keep the pool's name
     with warnings.catch_warnings(), truth_servers.database(server, driver) as database, watching(leaves=leaves) as seen:
         warnings.simplefilter("ignore", SAWarning)  # of leaks
         warnings.simplefilter("ignore", ResourceWarning)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +20,12 @@ from tests.instrumentors.sqlalchemy.truth_seen import Seen
 from tests.instrumentors.sqlalchemy.truth_servers import MariaDB, PostgreSQL
 from tests.instrumentors.sqlalchemy.truth_work import COMMIT, ENDS, ROLLBACK, OopsError, Worker
 
-POOL = "truth"
 ASYNCHRONOUS = ("asyncpg", "psycopg_async")
 ROUND = 125
 """Operations of each worker between two looks."""
 _LEAK_EVERY, _COLLECT_EVERY = 50, 4
 _SUPPRESSED = (DBAPIError, OopsError)
+_runs = itertools.count(1)
 
 
 class Threads:
@@ -37,7 +38,11 @@ class Threads:
     ) -> None:
         # There is room for everybody, and for what leaks meanwhile.
         room = {"pool_size": len(workers), "max_overflow": 2 * len(workers)}
-        self.engine: Any = self.make_engine(server.url, **room, pool_logging_name=POOL, connect_args=server.arguments)
+        # Where a run before has failed, its engine is still there, and has its pool's name.
+        self.pool = f"truth-{next(_runs)}"
+        self.engine: Any = self.make_engine(
+            server.url, **room, pool_logging_name=self.pool, connect_args=server.arguments
+        )
         self.sync_engine = getattr(self.engine, "sync_engine", self.engine)
         self.workers, self.works = workers, works
         self.tracer = seen.provider.get_tracer("application")
