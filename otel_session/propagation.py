@@ -241,7 +241,7 @@ def identify_again(environ: Mapping[str, Any], settings: Config) -> Identity | N
     visit, session_id = found
     now = time.time()
     fresh = now - visit.last_s <= settings.idle_s / _REFRESH_SHARE and now - visit.start_s <= settings.lifetime_s
-    if not fresh or session_id in _ended:
+    if not fresh or (_ended.used and session_id in _ended):
         return None
     correlation_id = None
     if "HTTP_X_CORRELATION_ID" in environ or "HTTP_X_REQUEST_ID" in environ:
